@@ -1,0 +1,267 @@
+"""The configuration of a job: one typed class per section of the YAML file.
+
+Importing this module is cheap (no torch), so that the command line can answer at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Layers = list[PositiveInt]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are refused and values are not changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunConfig(Section):
+    """Who this job is."""
+
+    name: str = Field(description="Name of the run, in MLflow and on disk.")
+    seed: int = Field(0, description="Seed of initial values, shuffling and dropout.")
+    output: str | None = Field(None, description="Folder for checkpoints and results; `runs/NAME` when left out.")
+
+
+class DataConfig(Section):
+    """Where the logs are and how they are read."""
+
+    train: list[str] = Field(description="Parquet files, globs, folders or URIs of the training split.")
+    valid: list[str] = Field(description="The split on which the best checkpoint is chosen.")
+    test: list[str] = Field([], description="The split of the final report.")
+    batch_size: PositiveInt = Field(4096, description="Rows a step, over all ranks together.")
+    streams: PositiveInt = Field(
+        8, description="Row streams that every batch is drawn from; ranks share them out, so results don't depend on their number."
+    )
+    window: PositiveInt = Field(32768, description="Rows of a stream that are shuffled together.")
+    threads: PositiveInt = Field(2, description="Reader threads a rank.")
+    prefetch: PositiveInt = Field(4, description="Batches a rank prepares ahead.")
+    weight: str | None = Field(None, description="Column with a non-negative weight for each row; 1 when left out.")
+
+    @field_validator("train", "valid", "test", mode="before")
+    @classmethod
+    def _one_path_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _streams_divide_the_batch(self) -> DataConfig:
+        if self.batch_size % self.streams:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of streams {self.streams}")
+        return self
+
+
+class Table(Section):
+    """The embedding table of an id feature: shared by name, or of its own."""
+
+    table: str | None = Field(None, description="Table to share, by the name of the feature that owns it; its own when left out.")
+    buckets: PositiveInt | None = Field(None, description="Rows of the table (one more is added for missing values).")
+    dimension: PositiveInt = Field(16, description="Width of an embedding.")
+    encoding: Literal["hash", "identity"] = Field(
+        "hash", description="`hash` spreads any int64 or string over the buckets; `identity` takes ids 0 .. buckets-1 as they are."
+    )
+
+    @model_validator(mode="after")
+    def _a_table_has_one_size(self) -> Table:
+        if (self.table is None) == (self.buckets is None):
+            raise ValueError("give either `buckets` (a table of its own) or `table` (the feature whose table it shares)")
+        return self
+
+
+class IdFeature(Table):
+    """One id a row."""
+
+    kind: Literal["id"]
+    name: Name
+    column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
+
+
+class IdsFeature(Table):
+    """A list of ids a row, pooled."""
+
+    kind: Literal["ids"]
+    name: Name
+    column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
+    pooling: Literal["sum", "mean"] = "mean"
+    max_length: PositiveInt = Field(50, description="Ids of a row that are used: the last ones.")
+
+
+class SequenceItem(Table):
+    """One of the aligned columns that describe the elements of a sequence."""
+
+    column: str = Field(description="List column of the log.")
+    target: Name | None = Field(None, description="The `id` feature that this column is attended with; must share its table.")
+
+
+class SequenceFeature(Section):
+    """A history: aligned lists, attended by the candidate (DIN, arXiv:1706.06978)."""
+
+    kind: Literal["sequence"]
+    name: Name
+    items: list[SequenceItem] = Field(min_length=1)
+    max_length: PositiveInt = Field(50, description="Elements of a row that are used: the last ones.")
+    attention_layers: Layers = Field([64, 32], description="Hidden layers of the attention unit.")
+
+
+class NumberFeature(Section):
+    """A dense number."""
+
+    kind: Literal["number"]
+    name: Name
+    column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
+    log1p: bool = Field(False, description="Take log(1 + x) first; x must not be below 0.")
+    standardise: bool = Field(True, description="Subtract the mean and divide by the deviation of the training files.")
+
+
+Feature = Annotated[IdFeature | IdsFeature | SequenceFeature | NumberFeature, Field(discriminator="kind")]
+
+
+class BinaryTask(Section):
+    """A yes/no label."""
+
+    kind: Literal["binary"]
+    name: Name
+    label: str = Field(description="Column with 0, 1 or null (null: the row has no label).")
+    space: str | None = Field(None, description="Column that must be 1 for a row to count, such as the click for a conversion.")
+    weight: PositiveFloat = Field(1.0, description="Factor of the task's loss.")
+
+
+class DurationTask(Section):
+    """A time in seconds, heavy-tailed, with zeros."""
+
+    kind: Literal["duration"]
+    name: Name
+    label: str = Field(description="Column with seconds, not below 0, or null (null: the row has no label).")
+    space: str | None = Field(None, description="Column that must be 1 for a row to count.")
+    weight: PositiveFloat = Field(1.0, description="Factor of the task's loss.")
+    loss: Literal["log_huber"] = "log_huber"
+    threshold: PositiveFloat = Field(10.0, description="Seconds; the task's AUC is that of 'longer than this'.")
+
+
+Task = Annotated[BinaryTask | DurationTask, Field(discriminator="kind")]
+
+
+class Network(Section):
+    """What every architecture has."""
+
+    tower_layers: Layers = Field([64], description="Hidden layers of each task's tower.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after every hidden layer.")
+
+
+class MmoeConfig(Network):
+    """Multi-gate mixture of experts (Ma et al., KDD 2018)."""
+
+    architecture: Literal["mmoe"]
+    experts: PositiveInt = 4
+    expert_layers: Layers = Field([128, 64], min_length=1)
+
+
+class PleConfig(Network):
+    """Progressive layered extraction (Tang et al., RecSys 2020)."""
+
+    architecture: Literal["ple"]
+    levels: PositiveInt = 1
+    shared_experts: PositiveInt = 2
+    task_experts: PositiveInt = 2
+    expert_layers: Layers = Field([128, 64], min_length=1)
+
+
+class SharedBottomConfig(Network):
+    """One network for all, then a tower a task (Caruana 1997)."""
+
+    architecture: Literal["shared_bottom"]
+    bottom_layers: Layers = Field([256, 128], min_length=1)
+
+
+class SingleConfig(Network):
+    """One model a task with nothing shared, tables included: the single-task reference."""
+
+    architecture: Literal["single"]
+    bottom_layers: Layers = Field([256, 128], min_length=1)
+
+
+Model = Annotated[MmoeConfig | PleConfig | SharedBottomConfig | SingleConfig, Field(discriminator="architecture")]
+
+
+class MtoConfig(BaseModel):
+    """The strategy that weighs the tasks; every further key is an option of that strategy."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    strategy: str = Field("emtl", description="Name of the strategy.")
+    scope: Literal["representation", "parameters"] = Field("representation", description="Where the tasks' gradients are compared.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the strategy, as written."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class DenseOptimizerConfig(Section):
+    """Adam for everything that is not an embedding table."""
+
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
+    clip_norm: PositiveFloat | None = Field(None, description="Largest norm of the dense gradient, after its reduction over ranks.")
+
+
+class SparseOptimizerConfig(Section):
+    """Row-wise Adagrad, fused into the tables' backward."""
+
+    learning_rate: PositiveFloat = 0.05
+    epsilon: PositiveFloat = 1e-8
+
+
+class ShardingConfig(Section):
+    """How tables are laid over ranks."""
+
+    default: Literal["table_wise", "row_wise", "column_wise"] = "table_wise"
+    tables: dict[str, Literal["table_wise", "row_wise", "column_wise"]] = Field({}, description="Exceptions, by table name.")
+
+
+class TrainConfig(Section):
+    """The training loop."""
+
+    epochs: PositiveInt = 1
+    steps: PositiveInt | None = Field(None, description="Stop after this many steps, whatever the epoch.")
+    dense: DenseOptimizerConfig = DenseOptimizerConfig()
+    sparse: SparseOptimizerConfig = SparseOptimizerConfig()
+    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Course of both learning rates after the warm-up.")
+    warmup_steps: int = Field(0, ge=0, description="Steps over which both learning rates rise from 0.")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    sharding: ShardingConfig = ShardingConfig()
+    checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; at each evaluation when left out.")
+
+
+class EvaluateConfig(Section):
+    """Evaluation on the valid split, the best checkpoint, early stopping."""
+
+    every: PositiveInt | None = Field(None, description="Steps between evaluations; at each epoch's end when left out.")
+    metric: str = Field("mean/auc", description="`TASK/METRIC` that names the best checkpoint; `mean/auc` is the mean over tasks.")
+    patience: PositiveInt | None = Field(None, description="Evaluations without a better value before training stops.")
+    batch_size: PositiveInt = Field(8192, description="Rows a step, over all ranks together.")
+
+
+class TrackingConfig(Section):
+    """MLflow."""
+
+    enabled: bool = True
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "recsys"
+
+
+class Config(Section):
+    """Everything that defines a training job."""
+
+    run: RunConfig
+    data: DataConfig
+    features: list[Feature] = Field(min_length=1)
+    tasks: list[Task] = Field(min_length=1)
+    model: Model
+    mto: MtoConfig = MtoConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    tracking: TrackingConfig = TrackingConfig()

@@ -1,0 +1,22 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data", default=None, help="folder with the real public logs (else $RECSYS_DATA, else ../shared/data)")
+
+
+@pytest.fixture(scope="session")
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """The folder with the real public logs; skips where it is absent."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(request.config.getoption("--data") or os.environ.get("RECSYS_DATA") or beside)
+    if not (folder / "kuairand_pure_0425_0508.parquet").exists():
+        pytest.skip(f"the real public logs are not in {folder}; name their folder with --data or RECSYS_DATA")
+    return folder
