@@ -1,0 +1,43 @@
+"""The `recsys` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from pipelines.config import app as config_app
+from pipelines.generate import generate
+from pipelines.prepare import app as prepare_app
+from pipelines.train import train
+from recsys.errors import InputError
+
+app = typer.Typer(
+    name="recsys",
+    help="Train multi-task recommenders on parquet logs: sharded tables, equitable multi-task optimization, MLflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(generate)
+app.add_typer(prepare_app, name="prepare")
+app.command()(train)
+app.add_typer(config_app, name="config")
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run a command; bad input ends in its message and exit code 2, Ctrl-C in 130, any other failure in a traceback and 1."""
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run(app)
