@@ -1,0 +1,78 @@
+"""What each kind of task makes of a raw output: its loss and its prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional
+
+from recsys.config import Task
+from recsys.data.batch import Batch
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Loss (B,) of raw outputs (B,) and labels (B,), and the prediction (B,) that raw outputs (B,) stand for."""
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+    predict: Callable[[Tensor], Tensor]
+
+
+def _log_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+
+
+def _log_huber(logs: Tensor, seconds: Tensor) -> Tensor:
+    """Huber's loss (threshold 1) on log(1 + seconds), so that a few very long stays don't rule."""
+    return functional.huber_loss(logs, torch.log1p(seconds), reduction="none")
+
+
+def _seconds(logs: Tensor) -> Tensor:
+    return torch.expm1(logs.clamp(min=0))
+
+
+KINDS = {"binary": Kind(_log_loss, torch.sigmoid), "duration": Kind(_log_huber, _seconds)}
+
+
+@dataclass
+class LabelWeight:
+    """(K,) the weight of all valid labels of a step over all ranks, perhaps still on its way."""
+
+    total: Tensor
+    work: dist.Work | None = None
+
+    def wait(self) -> Tensor:
+        """(K,) the global sum."""
+        if self.work is not None:
+            self.work.wait()
+        return self.total
+
+
+def label_weight(batch: Batch, group: dist.ProcessGroup | None = None) -> LabelWeight:
+    """Starts the sum of weight * mask over the ranks of `group` (this rank's alone when None): launch it ahead of the forward pass."""
+    total = batch.weights @ batch.masks.to(batch.weights.dtype)
+    if group is None or group.size() == 1:
+        return LabelWeight(total)
+    return LabelWeight(total, dist.all_reduce(total, group=group, async_op=True))
+
+
+def task_losses(outputs: Tensor, batch: Batch, tasks: Sequence[Task], total: Tensor, world_size: int = 1) -> Tensor:
+    """(K,) losses of this rank, whose mean over ranks is the global loss.
+
+    outputs: (B, K) raw. total: (K,) global weight of valid labels, from `label_weight`. Each is
+    task.weight * world_size * sum(weight * mask * loss) / total; a task without any valid label has loss 0 and sends back zeros.
+    """
+    outputs = outputs.float()
+    each = [KINDS[task.kind].loss(outputs[:, k], batch.labels[:, k]) * (task.weight * world_size) for k, task in enumerate(tasks)]
+    sums = (torch.stack(each, dim=1) * batch.masks * batch.weights.unsqueeze(1)).sum(dim=0)
+    return sums / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def predict(outputs: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """(B, K) probabilities and seconds, from (B, K) raw outputs."""
+    outputs = outputs.float()
+    return torch.stack([KINDS[task.kind].predict(outputs[:, k]) for k, task in enumerate(tasks)], dim=1)
