@@ -35,19 +35,19 @@ BLOCK = 1024  # rows of a table that one random generator fills
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process among its peers. `balancer` is a group of its own, so that its messages can't get between those of DDP."""
+class World:
+    """This process among its world. `balancer` is a group of its own, so that its messages can't get between those of DDP."""
 
     rank: int
-    world_size: int
-    local_world_size: int
+    size: int
+    local_size: int
     device: torch.device
     group: dist.ProcessGroup
     balancer: dist.ProcessGroup
 
 
 @contextmanager
-def processes(timeout: float = 600.0) -> Iterator[Processes]:
+def process_group(timeout: float = 600.0) -> Iterator[World]:
     """The process groups of this job: those that torchrun's environment describes, or this process alone.
 
     NCCL where there is a GPU, else gloo. timeout: seconds that a rank waits for another one before it gives up.
@@ -64,13 +64,13 @@ def processes(timeout: float = 600.0) -> Iterator[Processes]:
     try:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))
         balancer = dist.new_group(timeout=limit)
-        yield Processes(dist.get_rank(), dist.get_world_size(), local, device, none_throws(dist.group.WORLD), balancer)
+        yield World(dist.get_rank(), dist.get_world_size(), local, device, none_throws(dist.group.WORLD), balancer)
     finally:
         dist.destroy_process_group()
 
 
 def wrap(
-    model: nn.Module, peers: Processes, sharding: ShardingConfig, sparse: SparseOptimizerConfig, seed: int, batch_size: int
+    model: nn.Module, world: World, sharding: ShardingConfig, sparse: SparseOptimizerConfig, seed: int, batch_size: int
 ) -> DistributedModelParallel:
     """The model with its tables sharded and updated inside the backward pass, and all else replicated by DDP.
 
@@ -78,10 +78,10 @@ def wrap(
     Raises InputError when `sharding.tables` names a table that the model doesn't have.
     """
     sharders = _sharders(sparse)
-    plan = make_plan(model, peers, sharding, batch_size, sharders)
+    plan = make_plan(model, world, sharding, batch_size, sharders)
     wrapped = DistributedModelParallel(
         model,
-        device=peers.device,
+        device=world.device,
         plan=plan,
         sharders=sharders,
         # A static graph makes dense gradients wrong, in silence, once autograd.grad is called a task on the same graph.
@@ -91,14 +91,12 @@ def wrap(
     return wrapped
 
 
-def make_plan(model: nn.Module, peers: Processes, sharding: ShardingConfig, batch_size: int, sharders: list[ModuleSharder]) -> ShardingPlan:
+def make_plan(model: nn.Module, world: World, sharding: ShardingConfig, batch_size: int, sharders: list[ModuleSharder]) -> ShardingPlan:
     """Which rank holds which part of each table: the same on every rank. Raises InputError for an unknown table."""
-    topology = Topology(
-        world_size=peers.world_size, local_world_size=min(peers.local_world_size, peers.world_size), compute_device=peers.device.type
-    )
-    constraints = _constraints(model, sharding, peers)
+    topology = Topology(world_size=world.size, local_world_size=min(world.local_size, world.size), compute_device=world.device.type)
+    constraints = _constraints(model, sharding, world)
     planner = EmbeddingShardingPlanner(topology=topology, batch_size=batch_size, constraints=constraints)
-    return planner.collective_plan(model, sharders, peers.group)
+    return planner.collective_plan(model, sharders, world.group)
 
 
 def plan_table(plan: ShardingPlan) -> list[dict[str, Any]]:
@@ -176,7 +174,7 @@ def _sharders(sparse: SparseOptimizerConfig) -> list[ModuleSharder]:
     return [_BagSharder(fused()), _ItemSharder(fused())]
 
 
-def _constraints(model: nn.Module, sharding: ShardingConfig, peers: Processes) -> dict[str, ParameterConstraints]:
+def _constraints(model: nn.Module, sharding: ShardingConfig, world: World) -> dict[str, ParameterConstraints]:
     """What the planner may do with each table: never data-parallel, which would take it out of the fused optimizer."""
     tables = {name: spec for module in model.modules() if isinstance(module, Embeddings) for name, spec in module.tables.items()}
     known = sorted({spec.name for spec in tables.values()})
@@ -188,7 +186,7 @@ def _constraints(model: nn.Module, sharding: ShardingConfig, peers: Processes) -
         name: ParameterConstraints(
             sharding_types=[sharding.tables.get(spec.name, sharding.default)],
             compute_kernels=["fused"],
-            min_partition=max(4, spec.dimension // peers.world_size // 4 * 4),
+            min_partition=max(4, spec.dimension // world.size // 4 * 4),
         )
         for name, spec in tables.items()
     }
