@@ -1,0 +1,135 @@
+"""The one hash that turns ids into table rows: 64 bits, stable for ever, easy to write again in another language.
+
+All arithmetic is modulo 2^64:
+
+    finalise(z):  z ^= z >> 30;  z *= 0xBF58476D1CE4E5B9;  z ^= z >> 27;  z *= 0x94D049BB133111EB;  z ^= z >> 31
+    step(z)     = finalise(z + 0x9E3779B97F4A7C15)                       (one output of splitmix64, Steele et al. 2014)
+    hash(integer i)  = step(i as a two's complement 64-bit word)
+    hash(bytes b)    = h, from h = step(len(b)), then h = step(h ^ w) for each 8-byte little-endian word w of b, zero-padded
+
+A string is its UTF-8 bytes. A value lies in table row 1 + hash % buckets; row 0 is for missing values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+
+_GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_BLOCK = 8192  # words whose temporaries stay in the first-level cache
+
+
+def hash_integers(values: NDArray[np.int64] | Words) -> Words:
+    """(N,) hashes of (N,) integers; a narrower type hashes like the same number in 64 bits."""
+    words = values.astype(np.int64, copy=False).view(np.uint64) if values.dtype != np.uint64 else values
+    hashes, scratch = np.empty(len(words), np.uint64), np.empty(min(_BLOCK, len(words)), np.uint64)
+    for start in range(0, len(words), _BLOCK):
+        block = hashes[start : start + _BLOCK]
+        _step(words[start : start + _BLOCK], block, scratch[: len(block)])
+    return hashes
+
+
+def hash_strings(values: pa.Array) -> Words:
+    """(N,) hashes of N strings or binaries (a null hashes like the empty string).
+
+    Works on whole columns of 8-byte words: first words of all strings, then second words of those that have one, and so on.
+    """
+    starts, lengths, data = _bytes(values)
+    hashes = hash_integers(lengths)
+    # Row i of `unaligned` is the word that begins at byte i.
+    unaligned = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
+    by_length = np.argsort(-lengths, kind="stable")
+    falling = -lengths[by_length]
+    for at in range(0, int(lengths.max(initial=0)), 8):
+        active = by_length[: np.searchsorted(falling, -at)]
+        words = unaligned[starts[active] + at]
+        missing = np.clip(8 - (lengths[active] - at), 0, 7).astype(np.uint64) * np.uint64(8)
+        hashes[active] = hash_integers(hashes[active] ^ (words & (np.uint64(2**64 - 1) >> missing)))
+    return hashes
+
+
+def buckets_of(hashes: Words, buckets: int) -> NDArray[np.int64]:
+    """(N,) table rows 1 + hash % buckets."""
+    rows = np.empty(len(hashes), np.uint64)
+    divisor = np.uint64(buckets)
+    for start in range(0, len(hashes), _BLOCK):
+        words, block = hashes[start : start + _BLOCK], rows[start : start + _BLOCK]
+        # x - x // b * b: numpy divides by a constant with SIMD, which its remainder does not.
+        np.floor_divide(words, divisor, out=block)
+        np.multiply(block, divisor, out=block)
+        np.subtract(words, block, out=block)
+        np.add(block, np.uint64(1), out=block)
+    return rows.view(np.int64)
+
+
+def hashed_rows(values: pa.Array, buckets: int) -> NDArray[np.int64]:
+    """(N,) table rows of an Arrow array of integers, booleans, strings or binaries (plain or dictionary-encoded); null is row 0."""
+    if pa.types.is_dictionary(values.type):
+        return _rows_of_dictionary(values, buckets)
+    if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
+        return _rows_of_dictionary(values.dictionary_encode(), buckets)
+    rows = buckets_of(hash_integers(integers(values)), buckets)
+    return blank(rows, values)
+
+
+def integers(values: pa.Array) -> NDArray[np.int64] | Words:
+    """(N,) int64 (uint64 for uint64) of an Arrow array of integers or booleans; whatever the buffer holds where null."""
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.uint8())
+    dtype = values.type.to_pandas_dtype()
+    plain = np.frombuffer(values.buffers()[1] or b"", dtype)[values.offset : values.offset + len(values)]
+    return plain if dtype is np.uint64 else plain.astype(np.int64, copy=False)
+
+
+def valid(values: pa.Array) -> NDArray[np.bool_]:
+    """(N,) whether each value of an Arrow array is there."""
+    return pc.is_valid(values).to_numpy(zero_copy_only=False)
+
+
+def blank(rows: NDArray[np.int64], values: pa.Array) -> NDArray[np.int64]:
+    """The table rows, with 0 where the Arrow array has a null."""
+    if values.null_count:
+        rows[~valid(values)] = 0
+    return rows
+
+
+def _rows_of_dictionary(values: pa.DictionaryArray, buckets: int) -> NDArray[np.int64]:
+    distinct = values.dictionary
+    if len(distinct) == 0:
+        return np.zeros(len(values), np.int64)
+    if pa.types.is_integer(distinct.type) or pa.types.is_boolean(distinct.type):
+        of_distinct = buckets_of(hash_integers(integers(distinct)), buckets)
+    else:
+        of_distinct = buckets_of(hash_strings(distinct), buckets)
+    indices = values.indices
+    positions = integers(indices)
+    if indices.null_count:
+        positions = np.where(valid(indices), positions, 0)
+    return blank(blank(of_distinct, distinct)[positions], indices)
+
+
+def _bytes(values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """(N,) starts and (N,) lengths of the values in a copy of their bytes that has 8 more at its end."""
+    wide = pa.types.is_large_string(values.type) or pa.types.is_large_binary(values.type)
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets or bytes(8), np.int64 if wide else np.int32)[values.offset : values.offset + len(values) + 1].astype(
+        np.int64
+    )
+    plain = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]] if len(values) else np.empty(0, np.uint8)
+    lengths = np.diff(ends)
+    if values.null_count:
+        lengths[~valid(values)] = 0
+    return ends[:-1] - ends[0], lengths, np.concatenate([plain, np.zeros(8, np.uint8)])
+
+
+def _step(words: Words, out: Words, scratch: Words) -> None:
+    np.add(words, _GOLDEN, out=out)
+    for shift, factor in ((30, _FIRST), (27, _SECOND), (31, None)):
+        np.right_shift(out, np.uint64(shift), out=scratch)
+        np.bitwise_xor(out, scratch, out=out)
+        if factor is not None:
+            np.multiply(out, factor, out=out)
