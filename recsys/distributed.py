@@ -36,7 +36,7 @@ BLOCK = 1024  # rows of a table that one random generator fills
 
 @dataclass(frozen=True)
 class World:
-    """This process among its world. `balancer` is a group of its own, so that its messages can't get between those of DDP."""
+    """This process among its peers. `balancer` is a group of its own, so that its messages can't get between those of DDP."""
 
     rank: int
     size: int

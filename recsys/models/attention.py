@@ -44,7 +44,7 @@ class TargetAttention(nn.Module):
         lengths = histories[self.keys[0]].lengths()
         values = torch.cat([histories[key].values() for key in self.keys], dim=1)
         rows = row_of_each(lengths, values.size(0))
-        weights = torch.sigmoid(self.unit(self._hidden(embedded, values, rows)).float()) * self.scale
+        weights = torch.sigmoid(self.unit(self._hidden(embedded, values, rows))).to(values.dtype) * self.scale
         return torch.cat([segment_sum(values * weights, rows, lengths), segment_mean(values, rows, lengths)], dim=1)
 
     def _hidden(self, embedded: Embedded, values: Tensor, rows: Tensor) -> Tensor:
