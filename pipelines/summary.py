@@ -29,14 +29,17 @@ def summarise(output: Path, schema: Schema, json_file: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    labels, metrics = schema.of_kind("label"), list(next(iter(schema.splits.values())).best) if schema.splits else []
+    names = [name for name in ("train", "valid", "test") if name in schema.splits]
+    splits = [schema.splits[name] for name in names]
     table = Table(title=f"{output}: {schema.name}, {len(schema.columns)} columns")
-    for name in ("split", "rows", *(f"mean {label}" for label in labels), *(f"best {metric}" for metric in metrics)):
-        table.add_column(name, justify="left" if name == "split" else "right")
-    for name in sorted(schema.splits, key=["train", "valid", "test"].index):
-        split = schema.splits[name]
-        rates = [f"{split.rates[label]:.4f}" for label in labels]
-        table.add_row(name, f"{split.rows:,}", *rates, *(f"{split.best[metric]:.4f}" for metric in metrics))
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_row("rows", *(f"{split.rows:,}" for split in splits))
+    for label in schema.of_kind("label"):
+        table.add_row(f"mean {label}", *(f"{split.rates[label]:.4f}" for split in splits))
+    for metric in splits[0].best if splits else []:
+        table.add_row(f"best {metric}", *(f"{split.best[metric]:.4f}" for split in splits))
     console = Console()
     console.print(table)
     if schema.duplicates_dropped:

@@ -23,9 +23,7 @@ class Column(_Part):
 
     name: str
     type: str = Field(description="Arrow type.")
-    kind: Kind = Field(
-        description="What it is for; `sequence` columns are aligned lists, `probability` ones are truths that no model may read."
-    )
+    kind: Kind = Field(description="What it is for. `sequence`: aligned lists; `probability`: a truth that no model may read.")
     description: str
 
 
@@ -33,8 +31,8 @@ class Split(_Part):
     """The rows of one split."""
 
     rows: int = 0
-    rates: dict[str, float] = Field({}, description="Mean of each label, over the rows that have it.")
-    best: dict[str, float] = Field({}, description="What a model that knows the true probabilities scores; of synthetic logs only.")
+    rates: dict[str, float] = Field(default={}, description="Mean of each label, over the rows that have it.")
+    best: dict[str, float] = Field(default={}, description="What a model that knows the true probabilities scores; of synthetic logs only.")
 
 
 class Schema(_Part):
@@ -44,12 +42,12 @@ class Schema(_Part):
     description: str
     source: str
     licence: str
-    user: str | None = Field(None, description="Column that identifies the user, by which comparisons are grouped.")
-    time: str | None = Field(None, description="Column that orders the rows.")
+    user: str | None = Field(default=None, description="Column that identifies the user, by which comparisons are grouped.")
+    time: str | None = Field(default=None, description="Column that orders the rows.")
     columns: list[Column]
     splits: dict[str, Split] = {}
     duplicates_dropped: int = 0
-    seed: int | None = Field(None, description="Seed of the generator; of synthetic logs only.")
+    seed: int | None = Field(default=None, description="Seed of the generator; of synthetic logs only.")
 
     @classmethod
     def load(cls, log: Path) -> Schema:
