@@ -12,7 +12,8 @@ from torchrec import KeyedJaggedTensor
 
 from recsys.data.batch import Batch
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.signedinteger]
+_BLOCK = 1024  # rows whose temporaries stay in cache
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ Ids = Ints | Ragged
 def gather(values: Ints, starts: Ints, lengths: Ints) -> Ragged:
     """The rows values[starts[i]:starts[i] + lengths[i]], laid end to end."""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Ragged(values[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)], offsets)
+    shifts, out = starts - offsets[:-1], np.empty(offsets[-1], values.dtype)
+    for first in range(0, len(starts), _BLOCK):
+        begin, *_, end = offsets[first : first + _BLOCK + 1]
+        source = np.repeat(shifts[first : first + _BLOCK], lengths[first : first + _BLOCK])
+        source += np.arange(begin, end)
+        np.take(values, source, out=out[begin:end], mode="clip")  # without a mode, `out` is buffered
+    return Ragged(out, offsets)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def _keyed(keys: Sequence[str], first: int, parts: Sequence[Rows]) -> KeyedJagge
     counts = [sum(map(len, pieces)) for pieces in values]
     return KeyedJaggedTensor(
         keys=list(keys),
-        values=torch.from_numpy(np.concatenate([piece for pieces in values for piece in pieces])),
+        values=torch.from_numpy(np.concatenate([piece for pieces in values for piece in pieces], dtype=np.int64)),
         lengths=torch.from_numpy(np.concatenate(lengths)),
         stride=sum(map(len, parts)),
         length_per_key=counts,
@@ -125,7 +132,8 @@ def _lengths(ids: Ids) -> NDArray[np.int32]:
 
 
 def _join_ids(parts: list[Ids]) -> Ids:
+    values = np.concatenate([_flat(part) for part in parts])
     if not isinstance(parts[0], Ragged):
-        return np.concatenate(parts)
+        return values
     lengths = np.concatenate([_lengths(part) for part in parts])
-    return Ragged(np.concatenate([_flat(part) for part in parts]), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+    return Ragged(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))

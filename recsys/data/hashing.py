@@ -18,14 +18,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
+Rows = NDArray[np.signedinteger]
 
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BLOCK = 8192  # words whose temporaries stay in the first-level cache
+_BLOCK = 16384  # words whose temporaries stay in the second-level cache
 
 
 def hash_integers(values: NDArray[np.int64] | Words) -> Words:
     """(N,) hashes of (N,) integers; a narrower type hashes like the same number in 64 bits."""
-    words = values.astype(np.int64, copy=False).view(np.uint64) if values.dtype != np.uint64 else values
+    words = values.view(np.uint64) if values.dtype.itemsize == 8 else values.astype(np.int64).view(np.uint64)
     hashes, scratch = np.empty(len(words), np.uint64), np.empty(min(_BLOCK, len(words)), np.uint64)
     for start in range(0, len(words), _BLOCK):
         block = hashes[start : start + _BLOCK]
@@ -52,28 +53,43 @@ def hash_strings(values: pa.Array) -> Words:
     return hashes
 
 
-def buckets_of(hashes: Words, buckets: int) -> NDArray[np.int64]:
+def buckets_of(hashes: Words, buckets: int) -> Rows:
     """(N,) table rows 1 + hash % buckets."""
-    rows = np.empty(len(hashes), np.uint64)
-    divisor = np.uint64(buckets)
+    rows, scratch = np.empty(len(hashes), row_type(buckets)), np.empty(min(_BLOCK, len(hashes)), np.uint64)
     for start in range(0, len(hashes), _BLOCK):
-        words, block = hashes[start : start + _BLOCK], rows[start : start + _BLOCK]
+        words = hashes[start : start + _BLOCK]
+        block = scratch[: len(words)]
         # x - x // b * b: numpy divides by a constant with SIMD, which its remainder does not.
-        np.floor_divide(words, divisor, out=block)
-        np.multiply(block, divisor, out=block)
+        np.floor_divide(words, np.uint64(buckets), out=block)
+        np.multiply(block, np.uint64(buckets), out=block)
         np.subtract(words, block, out=block)
-        np.add(block, np.uint64(1), out=block)
-    return rows.view(np.int64)
+        np.add(block, np.uint64(1), out=rows[start : start + _BLOCK], casting="unsafe")
+    return rows
 
 
-def hashed_rows(values: pa.Array, buckets: int) -> NDArray[np.int64]:
+def row_type(buckets: int) -> type[np.int32] | type[np.int64]:
+    """The narrowest type of table rows: windows of ids are what memory and its bandwidth go to."""
+    return np.int32 if buckets < 2**31 - 1 else np.int64
+
+
+def hashed_rows(values: pa.Array, buckets: int) -> Rows:
     """(N,) table rows of an Arrow array of integers, booleans, strings or binaries (plain or dictionary-encoded); null is row 0."""
     if pa.types.is_dictionary(values.type):
         return _rows_of_dictionary(values, buckets)
-    if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
+    if not _whole(values.type):
         return _rows_of_dictionary(values.dictionary_encode(), buckets)
-    rows = buckets_of(hash_integers(integers(values)), buckets)
-    return blank(rows, values)
+    return blank(_rows_of_integers(integers(values), buckets), values)
+
+
+def _rows_of_integers(values: Words | NDArray[np.int64], buckets: int) -> Rows:
+    """Small ids, many times over, are looked up in the rows of 0 .. the largest of them."""
+    if len(values) and values.min() >= 0 and values.max() < len(values):
+        return buckets_of(hash_integers(np.arange(int(values.max()) + 1)), buckets)[values]
+    return buckets_of(hash_integers(values), buckets)
+
+
+def _whole(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 
 def integers(values: pa.Array) -> NDArray[np.int64] | Words:
@@ -90,26 +106,22 @@ def valid(values: pa.Array) -> NDArray[np.bool_]:
     return pc.is_valid(values).to_numpy(zero_copy_only=False)
 
 
-def blank(rows: NDArray[np.int64], values: pa.Array) -> NDArray[np.int64]:
+def blank(rows: Rows, values: pa.Array) -> Rows:
     """The table rows, with 0 where the Arrow array has a null."""
     if values.null_count:
         rows[~valid(values)] = 0
     return rows
 
 
-def _rows_of_dictionary(values: pa.DictionaryArray, buckets: int) -> NDArray[np.int64]:
-    distinct = values.dictionary
+def _rows_of_dictionary(values: pa.DictionaryArray, buckets: int) -> Rows:
+    distinct, indices = values.dictionary, values.indices
     if len(distinct) == 0:
-        return np.zeros(len(values), np.int64)
-    if pa.types.is_integer(distinct.type) or pa.types.is_boolean(distinct.type):
-        of_distinct = buckets_of(hash_integers(integers(distinct)), buckets)
-    else:
-        of_distinct = buckets_of(hash_strings(distinct), buckets)
-    indices = values.indices
+        return np.zeros(len(values), row_type(buckets))
+    hashes = hash_integers(integers(distinct)) if _whole(distinct.type) else hash_strings(distinct)
     positions = integers(indices)
     if indices.null_count:
         positions = np.where(valid(indices), positions, 0)
-    return blank(blank(of_distinct, distinct)[positions], indices)
+    return blank(blank(buckets_of(hashes, buckets), distinct)[positions], indices)
 
 
 def _bytes(values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:

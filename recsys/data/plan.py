@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Plan:
         steps = max(1, self.window_rows // self.step_rows)
         first = -(-steps * (stream + 1) // self.streams)
         edges = [0, *range(first * self.step_rows, self.stream_rows(stream), steps * self.step_rows), self.stream_rows(stream)]
-        spans = [(number, start, stop) for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False))]
+        spans = [(number, start, stop) for number, (start, stop) in enumerate(pairwise(edges))]
         position = start_step * self.step_rows
         return [Window(number, start, stop - start, self._pieces(stream, start, stop)) for number, start, stop in spans if stop > position]
 

@@ -26,9 +26,9 @@ class Reader:
     Every row comes exactly once an epoch. The batches of all ranks, put together in rank order, don't depend on the number of ranks. Every
     rank has `len(reader)` steps; one that has no rows left in a step gets a single row that counts for nothing.
 
-    Memory: a rank holds, for each of its streams, at most two windows of transformed rows (the one in use and the next), one open row
-    group's compressed columns and one decoded batch of up to 32,768 rows, and `prefetch` batches. With `max_length` ids in all lists of a row
-    together and S single ids, a transformed row takes about 8 (S + max_length) + 4 D + 5 K bytes.
+    Memory: for each of its streams a rank holds at most two windows of transformed rows (the one in use and the next; while the next is
+    made also its unshuffled rows), the compressed bytes of the needed columns of one row group and one decoded batch of up to 32,768 rows; and
+    `prefetch` batches. A transformed row takes about 4 bytes an id, 8 a list, 4 D + 5 K + 4 for the rest, whatever the files' size.
 
     Example::
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.config import BinaryTask, DurationTask
 from recsys.data.columns import Ids, Ints, Ragged, Rows, gather
-from recsys.data.hashing import blank, hashed_rows, integers, valid
+from recsys.data.hashing import blank, hashed_rows, integers, row_type, valid
 from recsys.data.layout import Layout, Slot
 from recsys.data.source import Need
 from recsys.data.statistics import Statistics, column_of, floats, number_needs, plain, scaled
@@ -158,7 +158,7 @@ def _identity(values: pa.Array, slot: Slot, where: str) -> Ints:
             f"{where}, column {slot.column!r}: id {ids[bad][0]} is outside 0 .. {slot.buckets - 1} of table {slot.table!r}; "
             "raise its `buckets`, or set `encoding: hash`"
         )
-    return blank(ids.astype(np.int64) + 1, values)
+    return blank(ids.astype(row_type(slot.buckets)) + 1, values)
 
 
 def _check_aligned(slots: Sequence[Slot], batch: pa.RecordBatch, where: str) -> None:
@@ -172,6 +172,6 @@ def _check_aligned(slots: Sequence[Slot], batch: pa.RecordBatch, where: str) -> 
         if not np.array_equal(reference, lengths):
             row = int(np.argmax(reference != lengths))
             raise InputError(
-                f"{where}: columns {other!r} and {column!r} of sequence {slot.sequence!r} have lists of {reference[row]} and {lengths[row]} "
-                "elements in one row; write lists of one length"
+                f"{where}: columns {other!r} and {column!r} of sequence {slot.sequence!r} have lists of {reference[row]} and "
+                f"{lengths[row]} elements in one row; write lists of one length"
             )
