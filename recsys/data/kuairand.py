@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.data.kuairand_columns import COLUMNS
-from recsys.data.kuairand_features import Array, Rows, number_column, rows_of, running_features
+from recsys.data.kuairand_features import Array, Rows, code_column, number_column, rows_of, running_features
 from recsys.data.kuairand_history import History, features_from_before
 from recsys.data.kuairand_source import USER_CODES, USER_NUMBERS, USER_WORDS, KuaiRand, load, locate
-from recsys.data.schema import Schema, columns_of
+from recsys.data.schema import Kind, Schema, columns_of
 from recsys.data.writer import LogWriter
 
 LAST_TRAIN_DATE, LAST_VALID_DATE = 20220503, 20220505
@@ -32,12 +33,17 @@ def prepare(source: Path, output: Path) -> Schema:
 
     def table(places: Array) -> pa.Table:
         known = {name: values.take(pa.array(places)) for name, values in fixed.items()}
-        return pa.table({**known, **{name: number_column(values[places]) for name, values in numbers.items()}, **history.lists(places)})
+        computed = {name: _of_kind(COLUMNS[name][0])(values[places]) for name, values in numbers.items()}
+        return pa.table({**known, **computed, **history.lists(places)})
 
     with LogWriter(output, _schema(data, table(np.arange(1)).schema)) as log:
         for date in np.unique(data.log["date"]):
             log.write(table(np.flatnonzero(data.log["date"] == date)), split_of(date), str(_calendar(date)))
     return log.schema
+
+
+def _of_kind(kind: Kind) -> Callable[[Array], pa.Array]:
+    return code_column if kind == "id" else number_column
 
 
 def split_of(date: int) -> str:

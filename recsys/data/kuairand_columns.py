@@ -10,7 +10,6 @@ from recsys.data.schema import Kind
 _LIFT = {what: f"mean of {what} less that of the tab (its lift), shrunk towards 0, over earlier rows" for what in FEEDBACK}
 _LATEST = {
     "gap": "seconds since the user's latest earlier row",
-    "last_click": "whether the user clicked the latest earlier row",
     "last_log_watch": "log(1 + seconds) that the user watched the latest earlier row",
     "last_click_lift": "click less the tab's mean, of the user's latest earlier row",
 }
@@ -61,6 +60,8 @@ COLUMNS: dict[str, tuple[Kind, str]] = {
     **{f"user_impressions_{window}": ("number", f"rows of the user in the last {window}") for window in WINDOWS_MS},
     "video_impressions_1d": ("number", "rows of the video in the last day"),
     **{f"{group}_{what}": ("number", f"{text} with the same {_words(group)}") for group in LATEST for what, text in _LATEST.items()},
+    **{f"{group}_last_click": ("id", f"1 if the latest such row was clicked; null if none; {_words(group)}") for group in LATEST},
+    "user_last_same_tab": ("id", "1 if that tab is this one; null if none"),
     "user_last_tab": ("id", "tab of the user's latest earlier row; null if none"),
     "user_recent_click": ("number", "sum of click lifts over the user's last 8 rows, each worth 0.8 times the next"),
     "user_recent_log_watch": ("number", "the same of log watch time"),

@@ -81,12 +81,9 @@ def running_features(rows: Rows) -> Columns:
 
 
 def _labels(log: Columns) -> Columns:
-    engaged = np.column_stack([log[name] for name in ENGAGEMENT]).max(1)
     flags = {name: log[name] for name in ("is_click", "long_view", *ENGAGEMENT, "is_hate")}
-    return {
-        **{name: values.astype(np.int8) for name, values in {**flags, "engaged": engaged}.items()},
-        "watch_seconds": log["play_time_ms"] / 1000,
-    }
+    flags["engaged"] = np.column_stack([log[name] for name in ENGAGEMENT]).max(1)
+    return {**{name: values.astype(np.int8) for name, values in flags.items()}, "watch_seconds": log["play_time_ms"] / 1000}
 
 
 def _seconds(duration_ms: Array, video_duration: Array, video: Array) -> Array:
@@ -155,7 +152,9 @@ def _latest(rows: Rows, lift: Array) -> Columns:
         }
         features.update({f"{group}_{name}": np.where(latest >= 0, value, np.nan) for name, value in values.items()})
     latest = rows.before["user"].latest
-    return {**features, "user_last_tab": np.where(latest >= 0, rows.tab[latest], np.nan)}
+    features["user_last_tab"] = np.where(latest >= 0, rows.tab[latest], np.nan)
+    features["user_last_same_tab"] = np.where(latest >= 0, rows.tab[latest] == rows.tab, np.nan)
+    return features
 
 
 def _recent(rows: Rows, lift: Array) -> Columns:
@@ -171,3 +170,8 @@ def _recent(rows: Rows, lift: Array) -> Columns:
 def number_column(values: Array) -> pa.Array:
     """(N,) float32, null where NaN."""
     return pa.array(values.astype(np.float32), mask=np.isnan(values))
+
+
+def code_column(values: Array) -> pa.Array:
+    """(N,) int8, null where NaN."""
+    return pa.array(np.nan_to_num(values).astype(np.int8), mask=np.isnan(values))

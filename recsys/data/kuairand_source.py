@@ -79,7 +79,7 @@ def last_impressions(log: pa.Table) -> dict[str, NDArray[np.int64]]:
     columns = _arrays(log, ("user_id", "video_id", "long_view", "is_like"))
     order = np.lexsort((log["time_ms"].to_numpy(), columns["user_id"]))
     columns = {name: values[order] for name, values in columns.items()}
-    users, first, counts = np.unique(columns["user_id"], return_index=True, return_counts=True)
+    _, first, counts = np.unique(columns["user_id"], return_index=True, return_counts=True)
     columns["history_len"] = np.repeat(counts, counts)
     from_the_end = np.repeat(first + counts, counts) - np.arange(len(order))
     return {name: values[from_the_end <= HISTORY] for name, values in columns.items()}
