@@ -1,0 +1,43 @@
+"""Where and with what a job runs, as tags of its run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from importlib import metadata
+
+PACKAGES = ("recsys-emtl", "torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "mlflow", "pyarrow", "numpy")
+
+
+def environment_tags() -> dict[str, str]:
+    """Host, world size, versions, and the commit of the working folder where that is a repository."""
+    tags = {
+        "host": socket.gethostname(),
+        "world_size": os.environ.get("WORLD_SIZE", "1"),
+        "version.python": platform.python_version(),
+    }
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return tags | git_tags()
+
+
+def git_tags() -> dict[str, str]:
+    """The commit, and whether tracked files differ from it; nothing outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {"mlflow.source.git.commit": commit, "git.changed": str(bool(changed)).lower()}
+
+
+def _git(*arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
