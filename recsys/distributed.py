@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import math
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -31,7 +31,12 @@ from recsys.config import ShardingConfig, SparseOptimizerConfig
 from recsys.errors import InputError
 from recsys.models.embeddings import Embeddings
 
+# What TorchRec warns of at every start (how a topology was built, tracing) is nothing that a person could mend.
+for _talkative in ("torchrec", "torch.fx._symbolic_trace"):
+    logging.getLogger(_talkative).setLevel(logging.ERROR)
+
 BLOCK = 1024  # rows of a table that one random generator fills
+START = 0.01  # deviation of a table's first values
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def set_table_learning_rate(model: DistributedModelParallel, learning_rate: floa
 
 @torch.no_grad()
 def initialise_tables(model: nn.Module, seed: int) -> None:
-    """Draws all tables, sharded or not, uniform in +-1/sqrt(dimension).
+    """Draws all tables, sharded or not, normal with deviation START.
 
     Every block of rows has a random generator of its own, seeded by (seed, table, block), so that the values depend neither on the
     plan nor on the number of ranks. TorchRec's own start does.
@@ -143,12 +148,12 @@ def _local_parts(value: Tensor) -> Iterator[tuple[tuple[int, int], Tensor]]:
 
 def _fill(local: Tensor, table: str, offsets: tuple[int, int], dimension: int, seed: int) -> None:
     first, column = offsets
-    last, bound = first + local.shape[0], 1 / math.sqrt(dimension)
+    last = first + local.shape[0]
     for block in range(first // BLOCK, -(-last // BLOCK)):
         start = block * BLOCK
         digest = hashlib.blake2b(f"{seed}/{table}/{block}".encode(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
-        values = torch.empty(BLOCK, dimension).uniform_(-bound, bound, generator=generator)
+        values = torch.empty(BLOCK, dimension).normal_(0, START, generator=generator)
         low, high = max(first, start), min(last, start + BLOCK)
         local[low - first : high - first].copy_(values[low - start : high - start, column : column + local.shape[1]])
 

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingCollection, EmbeddingConfig, JaggedTensor, PoolingType
+from torchrec import (
+    EmbeddingBagCollection,
+    EmbeddingBagConfig,
+    EmbeddingCollection,
+    EmbeddingConfig,
+    JaggedTensor,
+    KeyedJaggedTensor,
+    PoolingType,
+)
 
 from recsys.data.batch import Batch
 from recsys.data.layout import Layout, Slot
-from recsys.errors import InputError
 from recsys.models.segments import row_of_each, segment_mean, segment_sum
 
 
@@ -31,7 +38,8 @@ class Embeddings(nn.Module):
 
     `prefix` is put in front of the tables' names, so that several copies of a layout can live in one model. On the meta device the
     tables take no memory until they are sharded. `tables` gives each table by its name in the module.
-    Raises InputError when features that share a pooled table are pooled in different ways.
+    TorchRec only sums; means are made of sums here. Its own mean pooling goes by the table, so that features with different poolings
+    could not share one, and is wrong where row-wise tables lie beside others (all of a collection's bags are divided by their lengths).
     """
 
     def __init__(self, layout: Layout, prefix: str = "", device: torch.device | None = None) -> None:
@@ -44,7 +52,7 @@ class Embeddings(nn.Module):
                 num_embeddings=spec.rows,
                 embedding_dim=spec.dimension,
                 feature_names=_keys(layout.pooled, spec.name),
-                pooling=_pooling(layout.pooled, spec.name),
+                pooling=PoolingType.SUM,
             )
             for spec in layout.pooled_tables
         ]
@@ -62,15 +70,14 @@ class Embeddings(nn.Module):
                 if spec.dimension == dimension
             ]
             self.items[str(dimension)] = EmbeddingCollection(items, device=device)
-        self._pooled = [slot.key for slot in layout.pooled]
-        self._unpooled = layout.unpooled
+        self._pooled, self._unpooled = layout.pooled, layout.unpooled
 
     def forward(self, batch: Batch) -> Embedded:
         """Everything by name: the order of keys inside a sharded collection's output depends on the plan."""
         features = {}
         if self.bags is not None:
             pooled = self.bags(batch.sparse).to_dict()
-            features.update({key: pooled[key] for key in self._pooled})
+            features.update({slot.key: _divide(slot, pooled[slot.key], batch.sparse) for slot in self._pooled})
         found: dict[str, JaggedTensor] = {}
         for collection in self.items.values():
             found.update(collection(batch.sequence))
@@ -87,15 +94,12 @@ def _keys(slots: Iterable[Slot], table: str) -> list[str]:
     return [slot.key for slot in slots if slot.table == table]
 
 
-def _pooling(slots: Iterable[Slot], table: str) -> PoolingType:
-    """The one pooling of a table: an `id` is the same under each."""
-    pooled = {slot.pooling: slot.key for slot in slots if slot.table == table and slot.pooling is not None}
-    if len(pooled) > 1:
-        raise InputError(
-            f"features: {' and '.join(pooled.values())} share the table {table!r} but are pooled by {' and '.join(pooled)};"
-            " give them the same `pooling`, or one of them a table of its own"
-        )
-    return PoolingType.MEAN if "mean" in pooled else PoolingType.SUM
+def _divide(slot: Slot, sums: Tensor, ids: KeyedJaggedTensor) -> Tensor:
+    """(B, D) of a feature on a pooled table, from its sums."""
+    if slot.pooling != "mean":
+        return sums
+    lengths = ids.lengths().view(len(ids.keys()), -1)[ids.keys().index(slot.key)]
+    return sums / lengths.clamp(min=1).unsqueeze(1)
 
 
 def _pool(slot: Slot, found: JaggedTensor) -> Tensor:

@@ -22,6 +22,10 @@ class Mmoe(nn.Module):
         self.outputs = self.experts.outputs
         self.fork = fork
 
+    def shared_modules(self) -> list[nn.Module]:
+        """What all tasks share."""
+        return [self.experts]
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """K tensors (B, outputs) from (B, inputs)."""
         views = self.fork(self.experts(x), x)

@@ -50,6 +50,7 @@ class MultiTaskModel(nn.Module):
     ) -> None:
         """`prefix` is put in front of the names of tables."""
         super().__init__()
+        self.embedded = Embedded({}, {})
         self.embeddings = Embeddings(layout, prefix, table_device)
         self.interaction = Interaction(layout)
         self.architecture = ARCHITECTURES[config.architecture](self.interaction.outputs, len(tasks), config, fork)
@@ -58,8 +59,18 @@ class MultiTaskModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, K) logits, or log(1 + seconds)."""
-        representations = self.architecture(self.interaction(self.embeddings(batch), batch.dense))
+        self.embedded = self.embeddings(batch)
+        representations = self.architecture(self.interaction(self.embedded, batch.dense))
         return torch.cat([tower(own) for tower, own in zip(self.towers, representations, strict=True)], dim=1)
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The dense parameters below the fork, where the scope `parameters` compares the tasks."""
+        modules = [self.interaction, *cast(Callable[[], list[nn.Module]], self.architecture.shared_modules)()]
+        return [parameter for module in modules for parameter in module.parameters()]
+
+    def shared_activations(self) -> list[Tensor]:
+        """What the last forward pass looked up in the tables, in its graph: a fused table's gradient for one task never exists."""
+        return [*self.embedded.features.values(), *(history.values() for history in self.embedded.histories.values())]
 
 
 class SingleTaskModels(nn.Module):

@@ -25,6 +25,10 @@ class Ple(nn.Module):
         self.outputs = config.expert_layers[-1]
         self.fork = fork
 
+    def shared_modules(self) -> list[nn.Module]:
+        """What all tasks share."""
+        return [self.lower, self.last.shared]
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """K tensors (B, outputs) from (B, inputs)."""
         shared, streams = x, [x] * len(self.last.gates)

@@ -18,6 +18,10 @@ class SharedBottom(nn.Module):
         self.outputs = self.bottom.outputs
         self.fork = fork
 
+    def shared_modules(self) -> list[nn.Module]:
+        """What all tasks share."""
+        return [self.bottom]
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """K tensors (B, outputs) from (B, inputs)."""
         return list(self.fork(self.bottom(x)))

@@ -10,7 +10,6 @@ from torchrec import KeyedJaggedTensor
 
 from recsys.data.batch import Batch
 from recsys.data.layout import Slot
-from recsys.errors import InputError
 from recsys.models.embeddings import Embeddings, table_key
 from recsys.models.segments import row_of_each, segment_mean, segment_sum
 
@@ -56,27 +55,22 @@ def test_the_order_of_keys_in_the_batch_does_not_matter() -> None:
         torch.testing.assert_close(again.features[key], value, rtol=0, atol=0)
 
 
-def test_pooling_of_an_id_follows_the_lists_on_its_table() -> None:
-    for pooling in ("sum", "mean"):
-        features = [FEATURES[1], FEATURES[2] | {"pooling": pooling}]
-        embeddings = Embeddings(make_layout(features))
-        batch = make_batch(make_layout(features), 9)
-        got = embeddings(batch).features["brand"]
-        torch.testing.assert_close(got, embeddings.state_dict()["bags.embedding_bags.brand.weight"][batch.sparse["brand"].values()])
-
-
-def test_two_poolings_on_one_table_are_refused() -> None:
-    features = [FEATURES[1], FEATURES[2], FEATURES[2] | {"name": "rivals", "pooling": "sum"}]
-    with pytest.raises(InputError, match=r"brands and rivals share the table 'brand'.*pooled by mean and sum"):
-        Embeddings(make_layout(features))
-
-
-def test_two_poolings_on_a_sequences_table_are_fine() -> None:
-    own = make_layout([*FEATURES[4:7], FEATURES[5] | {"name": "others", "pooling": "sum"}])
+def test_features_of_one_table_are_pooled_each_in_its_own_way() -> None:
+    """On a table of pooled features and on one of a sequence."""
+    own = make_layout(
+        [
+            *FEATURES[1:3],
+            *FEATURES[4:7],
+            FEATURES[2] | {"name": "rivals", "pooling": "sum"},
+            FEATURES[5] | {"name": "others", "pooling": "sum"},
+        ]
+    )
     embeddings, batch = Embeddings(own), make_batch(own, 9)
-    weight, others = table(embeddings, own.unpooled[-1]), batch.sequence["others"]
-    bag = nn.EmbeddingBag.from_pretrained(weight, mode="sum", include_last_offset=True)
-    torch.testing.assert_close(embeddings(batch).features["others"], bag(others.values(), others.offsets().long()))
+    got = embeddings(batch).features
+    for slot in [slot for slot in [*own.pooled, *own.unpooled] if slot.pooling]:
+        jagged = (batch.sparse if slot in own.pooled else batch.sequence)[slot.key]
+        bag = nn.EmbeddingBag.from_pretrained(table(embeddings, slot), mode=slot.pooling, include_last_offset=True)
+        torch.testing.assert_close(got[slot.key], bag(jagged.values(), jagged.offsets().long()))
 
 
 def test_tables_on_the_meta_device_take_no_memory() -> None:

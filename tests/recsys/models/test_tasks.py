@@ -30,7 +30,7 @@ def test_losses_are_the_weighted_means_over_valid_rows() -> None:
         assert got[k] == pytest.approx(factor * reference, abs=1e-6)
     valid = masks[:, 2]
     residual = raw[valid, 2] - np.log1p(labels[valid, 2])
-    assert got[2] == pytest.approx(np.average(huber(1.0, residual), weights=weights[valid]), abs=1e-5)
+    assert got[2] == pytest.approx(np.average(huber(2.0, residual), weights=weights[valid]), abs=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
