@@ -67,7 +67,7 @@ def buckets_of(hashes: Words, buckets: int) -> Rows:
     return rows
 
 
-def row_type(buckets: int) -> type[np.int32] | type[np.int64]:
+def row_type(buckets: int) -> type[np.signedinteger]:
     """The narrowest type of table rows: windows of ids are what memory and its bandwidth go to."""
     return np.int32 if buckets < 2**31 - 1 else np.int64
 

@@ -27,8 +27,8 @@ class Reader:
     rank has `len(reader)` steps; one that has no rows left in a step gets a single row that counts for nothing.
 
     Memory: for each of its streams a rank holds at most two windows of transformed rows (the one in use and the next; while the next is
-    made also its unshuffled rows), the compressed bytes of the needed columns of one row group and one decoded batch of up to 32,768 rows; and
-    `prefetch` batches. A transformed row takes about 4 bytes an id, 8 a list, 4 D + 5 K + 4 for the rest, whatever the files' size.
+    made also its unshuffled rows), the compressed bytes of the needed columns of one row group and one decoded batch of up to 32,768 rows;
+    and `prefetch` batches. A transformed row takes about 4 bytes an id, 8 a list, 4 D + 5 K + 4 for the rest, whatever the files' size.
 
     Example::
 

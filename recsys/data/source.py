@@ -90,16 +90,19 @@ def _expand(given: str) -> list[Found]:
 
 
 def _resolve(given: str) -> tuple[fs.FileSystem, str, str]:
-    """The file system of a path, the path in it, and what goes before it in messages."""
+    """The file system of a path, the path in it, and what goes before it in messages. A `?` in a URI begins its options."""
     if "://" not in given:
         return fs.LocalFileSystem(), str(Path(given).expanduser().absolute()), ""
+    address, mark, options = given.partition("?")
+    wild = re.search(r"[*\[]", address)
+    folder = address[: wild.start()].rpartition("/")[0] if wild else address
     try:
-        filesystem, path = fs.FileSystem.from_uri(given)
+        filesystem, path = fs.FileSystem.from_uri(folder + mark + options)
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise InputError(
             f"{given}: not a URI that pyarrow reads ({_first_line(error)}); use a path, file://, s3://, gs:// or hdfs://"
         ) from error
-    return filesystem, path, "" if filesystem.type_name == "local" else given.split("://")[0] + "://"
+    return filesystem, path + address[len(folder) :], "" if filesystem.type_name == "local" else given.split("://")[0] + "://"
 
 
 def _matches(filesystem: fs.FileSystem, path: str) -> list[str] | None:

@@ -94,7 +94,7 @@ class Transforms:
         labels = np.empty((batch.num_rows, len(self._tasks)), np.float32)
         for position, task in enumerate(self._tasks):
             column = plain(batch.column(task.label))
-            values = floats(column.fill_null(0) if column.null_count else column)
+            values = np.where(valid(column), floats(column), 0)
             binary = isinstance(task, BinaryTask)
             good = (values == 0) | (values == 1) if binary else (values >= 0) & np.isfinite(values)
             wanted = "0, 1 or null" if binary else "seconds of 0 or more, or null"

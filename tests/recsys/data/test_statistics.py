@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reading import features
+from sklearn.preprocessing import StandardScaler
+
+from recsys.data.statistics import Moments, Statistics, fit_statistics
+from recsys.errors import InputError
+
+NUMBERS = features(
+    {"kind": "number", "name": "age"},
+    {"kind": "number", "name": "spent", "column": "paid", "log1p": True},
+    {"kind": "number", "name": "none"},
+).numbers
+
+
+def write(folder: Path, ages: list[float | None], paid: np.ndarray, cuts: int, group: int) -> Path:
+    table = pa.table({"age": pa.array(ages, pa.float64()), "paid": paid, "none": pa.nulls(len(ages), pa.float32())})
+    step = -(-len(ages) // cuts)
+    folder.mkdir(exist_ok=True)
+    for number in range(cuts):
+        pq.write_table(table[number * step : (number + 1) * step], folder / f"{number}.parquet", row_group_size=group)
+    return folder
+
+
+@settings(max_examples=30, deadline=None)
+@given(ages=st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=40), cuts=st.integers(1, 4), group=st.integers(1, 9))
+def test_moments_are_those_of_the_whole(tmp_path_factory: pytest.TempPathFactory, ages: list[float | None], cuts: int, group: int) -> None:
+    paid = np.random.default_rng(len(ages)).exponential(100, len(ages))
+    folder = write(tmp_path_factory.mktemp("log"), ages, paid, cuts, group)
+    fitted = [fit_statistics([str(folder)], NUMBERS, threads) for threads in (1, 3)]
+    assert fitted[0] == fitted[1]
+    numbers, known = fitted[0].numbers, np.array([age for age in ages if age is not None])
+    assert numbers["age"].count == len(known)
+    if len(known):
+        assert numbers["age"].mean == pytest.approx(known.mean(), rel=1e-12, abs=1e-9)
+        assert numbers["age"].deviation == pytest.approx(known.std(), rel=1e-12, abs=1e-9)
+    scaler = StandardScaler().fit(np.log1p(paid)[:, None])
+    assert numbers["spent"].mean == pytest.approx(scaler.mean_[0], rel=1e-12)
+    assert numbers["spent"].deviation == pytest.approx(np.sqrt(scaler.var_[0]), rel=1e-12, abs=1e-12)
+    assert numbers["none"] == Moments(count=0, mean=0, deviation=0, log1p=False)
+
+
+def test_a_large_mean_does_not_hide_a_small_deviation(tmp_path: Path) -> None:
+    ages = list(1e9 + np.random.default_rng(0).normal(size=5000))
+    fitted = fit_statistics([str(write(tmp_path, ages, np.zeros(5000), 3, 100))], NUMBERS).numbers["age"]
+    assert fitted.mean == pytest.approx(np.mean(ages), rel=1e-12)
+    assert fitted.deviation == pytest.approx(np.std(ages), rel=1e-7)
+
+
+def test_saving_keeps_every_bit(tmp_path: Path) -> None:
+    statistics = Statistics(numbers={"age": Moments(count=3, mean=0.1 + 0.2, deviation=1e-300 / 3, log1p=True)})
+    statistics.save(tmp_path / "statistics.json")
+    assert Statistics.load(tmp_path / "statistics.json") == statistics
+
+
+@pytest.mark.parametrize("text", ["", "[1", '{"numbers": {"age": {"mean": 1}}}'])
+def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "statistics.json").write_text(text)
+    for name in ("statistics.json", "absent.json"):
+        with pytest.raises(InputError, match=f"{name}: not the statistics"):
+            Statistics.load(tmp_path / name)
+
+
+def test_unfitted_features_are_refused() -> None:
+    with pytest.raises(InputError, match="'age' are missing"):
+        Statistics(numbers={}).moments(NUMBERS[0])
+    fitted = Statistics(numbers={"spent": Moments(count=1, mean=0, deviation=1, log1p=False)})
+    with pytest.raises(InputError, match="'spent' were fitted with log1p: False"):
+        fitted.moments(NUMBERS[1])
+
+
+@pytest.mark.parametrize(("paid", "words"), [(-0.5, "-0.5 is below 0"), (np.inf, "NaN or infinity"), (np.nan, "NaN or infinity")])
+def test_bad_numbers_are_named(tmp_path: Path, paid: float, words: str) -> None:
+    write(tmp_path, [1.0] * 9, np.array([0.0] * 8 + [paid]), 3, 2)
+    with pytest.raises(InputError, match=rf"2\.parquet, row group 1, column 'paid': {words}"):
+        fit_statistics([str(tmp_path)], NUMBERS)
