@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.data.history import Earlier, codes, shrunk_mean
 from recsys.data.kuairand_features import LOG_WATCH, Array, Columns, Rows, video_codes
@@ -78,7 +79,7 @@ class History:
         self._columns = {
             "history_video": pa.array(video),
             "history_author": data.videos["author_id"].take(in_table).cast(pa.int64()).combine_chunks(),
-            "history_tag": data.videos["tag"].take(in_table).combine_chunks(),
+            "history_tag": pc.fill_null(data.videos["tag"].take(in_table), "unknown").combine_chunks(),
             "history_outcome": pa.array(np.concatenate([_outcome_before(earlier), _outcome(rows.labels)]), pa.int8()),
             "history_tab": pa.array(np.concatenate([np.zeros(self._first_row), 1 + rows.tab]), pa.int8()),
             "history_watch": pa.array(np.concatenate([np.zeros(self._first_row), watch]), pa.int8()),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as csv
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -67,6 +68,8 @@ def load(source: Path) -> KuaiRand:
         if (folder / LOGS_CSV[1]).exists():
             everything = pa.concat_tables([_csv(folder / name, LOG_COLUMNS) for name in LOGS_CSV])
             new = pc.greater_equal(everything["date"], FIRST_DATE)
+            if pc.all(new).as_py() or not pc.any(new).as_py():
+                raise InputError(f"{folder}: the logs must have impressions before {FIRST_DATE} and from then on; get the files again")
             earlier = last_impressions(everything.filter(pc.invert(new)))
             return _assemble(
                 everything.filter(new), earlier, _csv(folder / USERS_CSV, USER_COLUMNS), _csv(folder / VIDEOS_CSV, VIDEO_COLUMNS)
@@ -140,10 +143,10 @@ def _parquet(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:
 
 def _csv(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:
     try:
-        with path.open(encoding="utf-8") as file:
-            _require(path, columns, file.readline().strip().split(","))
-        options = csv.ConvertOptions(column_types=columns, include_columns=list(columns), strings_can_be_null=True)
-        return _checked(path, csv.read_csv(path, convert_options=options))
+        with path.open(encoding="utf-8", newline="") as file:
+            _require(path, columns, next(csv.reader(file), []))
+        options = pa_csv.ConvertOptions(column_types=columns, include_columns=list(columns), strings_can_be_null=True)
+        return _checked(path, pa_csv.read_csv(path, convert_options=options))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; it belongs beside {LOGS_CSV[1]}") from None
     except pa.ArrowInvalid as error:

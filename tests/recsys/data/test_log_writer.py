@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -36,6 +35,10 @@ SCHEMA = Schema(
 def rows(first: int, number: int) -> pa.Table:
     place = np.arange(first, first + number)
     return pa.table({"row": place, "click": pa.array(place % 4 == 0, pa.int8(), mask=place % 5 == 1)})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def write(output: Path, *parts: tuple[int, int, str, str | None]) -> Schema:
@@ -94,7 +97,13 @@ def test_the_description_is_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [(None, "not found"), ("name: [", "not a description"), ("- 1", "not a description"), ("nom: log", "Field required"), ("", "description")],
+    [
+        (None, "not found"),
+        ("name: [", "not a description"),
+        ("- 1", "not a description"),
+        ("nom: log", "Field required"),
+        ("", "description"),
+    ],
 )
 def test_a_bad_description_is_refused_in_one_line(tmp_path: Path, text: str | None, what: str) -> None:
     if text is not None:
@@ -109,7 +118,7 @@ def test_an_earlier_log_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write(tmp_path / "log", (0, 5, "train", "2024-01-01"), (5, 5, "test", "2024-01-02"))
     write(tmp_path / "log", (0, 3, "train", "2024-01-03"))
     assert [path.parent.name for path in (tmp_path / "log").rglob("*.parquet")] == ["date=2024-01-03"]
-    assert os.listdir(tmp_path) == ["log"]
+    assert names(tmp_path) == ["log"]
 
 
 def test_an_error_leaves_the_earlier_log_as_it_was(tmp_path: Path) -> None:
@@ -118,7 +127,7 @@ def test_an_error_leaves_the_earlier_log_as_it_was(tmp_path: Path) -> None:
         log.write(rows(0, 100_000), "test")
         raise KeyboardInterrupt
     assert Schema.load(tmp_path / "log") == before
-    assert os.listdir(tmp_path) == ["log"]
+    assert names(tmp_path) == ["log"]
 
 
 @pytest.mark.parametrize("files", [["notes.txt"], ["_schema.yaml", "notes.txt"], ["split=train"]])
@@ -127,7 +136,7 @@ def test_a_folder_that_is_no_log_is_left_alone(tmp_path: Path, files: list[str])
         (tmp_path / name).write_text("precious")
     with pytest.raises(InputError, match="not a log that could be replaced"):
         write(tmp_path, (0, 5, "train", None))
-    assert sorted(os.listdir(tmp_path)) == sorted(files)
+    assert names(tmp_path) == sorted(files)
 
 
 def test_a_file_is_not_taken_for_a_folder(tmp_path: Path) -> None:
@@ -156,7 +165,7 @@ def test_a_killed_run_leaves_no_log_and_the_next_one_works(tmp_path: Path) -> No
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "log").exists()
     assert write(tmp_path / "log", (0, 5, "train", None)).splits["train"].rows == 5
-    assert os.listdir(tmp_path) == ["log"]
+    assert names(tmp_path) == ["log"]
 
 
 def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:

@@ -165,7 +165,8 @@ def test_popularity_nulls_and_position_bias(log: pa.Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "what"), [({"rows": 0}, "rows"), ({"users": 0}, "users"), ({"days": 2}, "days"), ({"seed": -1}, "seed"), ({"rows": 10**9}, "12 days")]
+    ("wrong", "what"),
+    [({"rows": 0}, "rows"), ({"users": 0}, "users"), ({"days": 2}, "days"), ({"seed": -1}, "seed"), ({"rows": 10**9}, "12 days")],
 )
 def test_impossible_wishes_are_refused(wrong: dict[str, int], what: str) -> None:
     with pytest.raises(InputError, match=what):
