@@ -20,3 +20,12 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     if not (folder / "kuairand_pure_0425_0508.parquet").exists():
         pytest.skip(f"the real public logs are not in {folder}; name their folder with --data or RECSYS_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder with published and high-precision reference values, beside the project; skips where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "reference"
+    if not folder.is_dir():
+        pytest.skip(f"the reference values are not in {folder}")
+    return folder

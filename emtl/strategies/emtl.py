@@ -13,7 +13,7 @@ from emtl.averages import MovingAverage
 from emtl.strategies import shares
 from emtl.strategy import Strategy, Tasks, register
 
-CAP = 1e6
+CAP = 1e12
 """How far a contribution may lie from the median one, as a factor, in either direction."""
 
 
@@ -37,7 +37,7 @@ class EMTL(Strategy):
     An option that the chosen form doesn't use has no effect. rho = 0, lam = 0 and alpha = 1 give normalised gradients. A task's
     loss may be multiplied by any constant: its share and the direction of the update stay.
 
-    Cap: a contribution further than a factor `CAP` (1e6) from the median of the tasks present (the lower one, if two are in the
+    Cap: a contribution further than a factor `CAP` (1e12) from the median of the tasks present (the lower one, if two are in the
     middle) counts as that far; for s_k -> 0 this floors the norm at L_k / (CAP * median c), so that weights stay finite.
 
     Args:

@@ -59,8 +59,8 @@ def variance(contributions: Tensor, present: Tensor, lam: float) -> Tensor:
 def kl(contributions: Tensor, present: Tensor, rho: float) -> Tensor:
     """argmax of p.c over the shares with KL(p, 1/n) <= rho: p ~ exp(c / tau), with the tau >= 0 at which KL is rho.
 
-    With c scaled to [-1, 0], KL grows with 1 / tau. log(1 / tau) is enclosed in a grid of 64 intervals, nine times over, which
-    leaves 3e-15 of the first interval. Where even the shares of the largest c alone are inside, they are the answer.
+    With c scaled to [-1, 0], KL grows with 1 / tau. log(1 / tau) is enclosed in a grid of 2048 intervals, five times over, which
+    leaves 3e-17 of the first interval. Where even the shares of the largest c alone are inside, they are the answer.
     """
     if rho == 0:
         return masked.uniform(present)
@@ -70,12 +70,12 @@ def kl(contributions: Tensor, present: Tensor, rho: float) -> Tensor:
 
     low = torch.full_like(top, math.log(1e-9))
     high = torch.full_like(top, math.log(1e15))
-    steps = torch.linspace(0, 1, 65, dtype=torch.float64, device=top.device)
-    for _ in range(9):
-        grid = low + (high - low) * steps  # (..., 65)
+    steps = torch.linspace(0, 1, 2049, dtype=torch.float64, device=top.device)
+    for _ in range(5):
+        grid = low + (high - low) * steps  # (..., 2049)
         shares = masked.softmax(grid.exp()[..., None] * scaled[..., None, :], present[..., None, :])
         divergence = masked.count(present).log() - torch.special.entr(shares).sum(-1)
-        below = (divergence <= rho).sum(-1, keepdim=True).clamp(1, 64)
+        below = (divergence <= rho).sum(-1, keepdim=True).clamp(1, 2048)
         low, high = grid.gather(-1, below - 1), grid.gather(-1, below)
     return masked.softmax(((low + high) / 2).exp() * scaled, present)
 
