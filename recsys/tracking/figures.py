@@ -1,0 +1,113 @@
+"""Figures of a training: weights, losses, AUC. Drawn without a display and without matplotlib's global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+# Okabe and Ito's colours, told apart with every kind of colour vision (Wong, Nature Methods 8, 441); yellow is too pale for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":")
+_POINTS = 300  # of a curve; longer histories are drawn as means, with the range in a lighter band
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training went through.
+
+    tasks: K names. steps: (S,) numbers of the steps that were noted. weights, losses: (S, K). evaluations: (step, metrics by
+    `TASK/METRIC`) of each evaluation.
+    """
+
+    tasks: Sequence[str]
+    steps: ArrayLike
+    weights: ArrayLike
+    losses: ArrayLike
+    evaluations: Sequence[tuple[int, Mapping[str, float]]]
+
+
+def write_figures(history: History, folder: Path) -> list[Path]:
+    """Write `weights.png`, `losses.png` and `auc.png` into `folder`; a figure without a point is left out. The files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = np.asarray(history.steps, np.float64)
+    figures: dict[str, Figure] = {}
+    if steps.size:
+        figures["weights"] = draw_weights(history.tasks, steps, np.asarray(history.weights, np.float64))
+        figures["losses"] = draw_losses(history.tasks, steps, np.asarray(history.losses, np.float64))
+    if history.evaluations:
+        figures["auc"] = draw_auc(history.tasks, history.evaluations)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.png")
+        FigureCanvasAgg(figure).print_png(paths[-1])
+    return paths
+
+
+def draw_weights(tasks: Sequence[str], steps: NDArray[np.float64], weights: NDArray[np.float64]) -> Figure:
+    """The tasks' weights (S, K) over the steps, on one axis; a dotted line marks equal weights."""
+    figure = Figure(figsize=(8, 4), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    axes.axhline(1, color="0.4", linewidth=1, linestyle=":", zorder=1)
+    axes.annotate("equal", (0, 1), xycoords=("axes fraction", "data"), xytext=(4, 3), textcoords="offset points", color="0.4", fontsize=8)
+    for task, name in enumerate(tasks):
+        _curve(axes, steps, weights[:, task], task, name)
+    _finish(axes, "Weights of the tasks", "weight", legend=True)
+    return figure
+
+
+def draw_losses(tasks: Sequence[str], steps: NDArray[np.float64], losses: NDArray[np.float64]) -> Figure:
+    """The tasks' losses (S, K) over the steps, on an axis each: their scales have nothing to do with each other."""
+    figure = Figure(figsize=(8, 1.2 + 1.8 * len(tasks)), layout="constrained", dpi=120)
+    rows = figure.subplots(len(tasks), 1, sharex=True, squeeze=False)[:, 0]
+    for task, (name, axes) in enumerate(zip(tasks, rows, strict=True)):
+        _curve(axes, steps, losses[:, task], task, name)
+        _finish(axes, f"Loss of {name}", "loss", last=task == len(tasks) - 1)
+    return figure
+
+
+def draw_auc(tasks: Sequence[str], evaluations: Sequence[tuple[int, Mapping[str, float]]]) -> Figure:
+    """The tasks' AUC on the valid split at each evaluation, with the last value in the legend."""
+    figure = Figure(figsize=(8, 4), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    steps = [step for step, _ in evaluations]
+    for task, name in enumerate(tasks):
+        values = [metrics.get(f"{name}/auc", np.nan) for _, metrics in evaluations]
+        axes.plot(steps, values, **_style(task), marker="o", markersize=4, label=f"{name}  {values[-1]:.4f}")
+    _finish(axes, "AUC on the valid split", "AUC", legend=True)
+    return figure
+
+
+def _curve(axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], task: int, name: str) -> None:
+    style = _style(task)
+    if steps.size > _POINTS:
+        blocks = np.array_split(np.arange(steps.size), _POINTS)
+        low, high = ([reduce(values[block]) for block in blocks] for reduce in (np.min, np.max))
+        steps, values = (np.array([column[block].mean() for block in blocks]) for column in (steps, values))
+        axes.fill_between(steps, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    axes.plot(steps, values, **style, label=name)
+
+
+def _style(task: int) -> dict[str, str]:
+    return {"color": COLOURS[task % len(COLOURS)], "linestyle": DASHES[task % len(DASHES)]}
+
+
+def _finish(axes: Axes, title: str, quantity: str, *, legend: bool = False, last: bool = True) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_ylabel(quantity)
+    if last:
+        axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from recsys.tracking.figures import COLOURS, History, draw_auc, draw_losses, draw_weights, write_figures
+
+TASKS = ["ctr", "cvr", "dwell"]
+
+
+def history(steps: int) -> History:
+    random = np.random.default_rng(0)
+    evaluations = [(10 * n, {f"{task}/auc": 0.5 + 0.01 * n * (k + 1) for k, task in enumerate(TASKS)}) for n in range(1, 5)]
+    return History(TASKS, np.arange(steps), random.random((steps, 3)), random.random((steps, 3)), evaluations)
+
+
+def drawn_colours(path: Path) -> set[str]:
+    pixels = np.round(imread(path)[..., :3] * 255).astype(int).reshape(-1, 3)
+    return {"#" + "".join(f"{part:02X}" for part in pixel) for pixel in np.unique(pixels, axis=0)}
+
+
+@pytest.mark.parametrize("steps", [1, 40, 2_000])
+def test_figures_are_written_and_show_every_task(steps: int, tmp_path: Path) -> None:
+    paths = write_figures(history(steps), tmp_path / "figures")
+    assert [path.name for path in paths] == ["weights.png", "losses.png", "auc.png"]
+    for path in paths if steps > 1 else paths[2:]:
+        assert set(COLOURS[:3]) <= drawn_colours(path)
+
+
+def test_axes_say_what_they_show() -> None:
+    drawn = history(50)
+    steps, values = np.asarray(drawn.steps, float), np.asarray(drawn.losses)
+    (weights,) = draw_weights(TASKS, steps, values).axes
+    assert (weights.get_xlabel(), weights.get_ylabel()) == ("step", "weight")
+    assert [text.get_text() for text in weights.get_legend().get_texts()] == TASKS
+    assert [axes.get_title("left") for axes in draw_losses(TASKS, steps, values).axes] == [f"Loss of {task}" for task in TASKS]
+    (auc,) = draw_auc(TASKS, drawn.evaluations).axes
+    assert [text.get_text() for text in auc.get_legend().get_texts()] == ["ctr  0.5400", "cvr  0.5800", "dwell  0.6200"]
+
+
+def test_a_long_history_is_drawn_as_means_within_its_range() -> None:
+    drawn = history(3_000)
+    (axes,) = draw_weights(TASKS, np.arange(3_000.0), np.asarray(drawn.weights)).axes
+    curves = [line for line in axes.lines if line.get_label() in TASKS]
+    assert [len(curve.get_xdata()) for curve in curves] == [300] * 3
+    np.testing.assert_allclose(curves[1].get_ydata()[0], np.asarray(drawn.weights)[:10, 1].mean())
+    assert len(axes.collections) == 3
+
+
+def test_nothing_noted_is_nothing_drawn(tmp_path: Path) -> None:
+    assert write_figures(History(TASKS, [], np.empty((0, 3)), np.empty((0, 3)), []), tmp_path) == []

@@ -1,0 +1,123 @@
+"""A tracking server that goes away and comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from recsys.tracking.tracker import Tracker
+
+
+class Server:
+    """A real `mlflow server` on a loopback port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--artifacts-destination", str(self.folder / "artifacts")]
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1", *store]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=self.folder)
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                return
+            time.sleep(0.1)
+        raise TimeoutError((self.folder / "server.log").read_text())
+
+    def kill(self) -> None:
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+def test_an_outage_loses_nothing_and_blocks_nothing(server: Server, tmp_path: Path) -> None:
+    longest = 0.0
+    logged = 0
+
+    def log(count: int) -> None:
+        nonlocal longest, logged
+        for _ in range(count):
+            began = time.perf_counter()
+            tracker.log_metrics({"loss": 1.0 / (1 + logged), "step": logged}, logged)
+            longest = max(longest, time.perf_counter() - began)
+            logged += 1
+
+    server.start()
+    tracker = Tracker(server.uri, "outage", "job", tmp_path / "out", params={"seed": 0})
+    log(100)
+    wait_until(lambda: tracker._spool.sent > 0)
+    server.kill()
+    for _ in range(20):
+        log(20)
+        time.sleep(0.1)
+    began = time.monotonic()
+    away = tracker.close(timeout_seconds=1.0)
+    assert time.monotonic() - began < 3
+    assert away.pending >= 800
+    assert f"{away.pending} wait in {tmp_path}/out/tracking/" in away.message
+    assert f"Tracker.replay('{tmp_path}/out')" in away.message
+    assert longest < 0.5  # a call to the dead server would have taken longer; what is left is other work on the machine
+
+    server.start()
+    note = tmp_path / "note.txt"
+    note.write_text("hello")
+    tracker = Tracker(server.uri, "outage", "job", tmp_path / "out", resume=True)
+    tracker.log_artifact(note)
+    log(10)
+    report = tracker.close()
+
+    assert report.complete, report.message
+    assert report.missing == 0
+    assert report.run_id == away.run_id
+    client = MlflowClient(tracking_uri=server.uri)
+    steps = [point.step for point in client.get_metric_history(report.run_id, "loss", max_results=None)]
+    assert sorted(steps) == list(range(logged))
+    assert client.get_run(report.run_id).info.status == "FINISHED"
+    assert [file.path for file in client.list_artifacts(report.run_id)] == ["note.txt"]
+
+
+def test_a_server_that_was_never_there_costs_close_only_its_time(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    tracker = Tracker(uri, "never", "job", tmp_path)
+    tracker.log_metrics({"loss": 1.0}, 0)
+    began = time.monotonic()
+    report = tracker.close("FAILED", timeout_seconds=0.5)
+    assert time.monotonic() - began < 2
+    assert report.run_id is None
+    assert report.pending >= 2
+    assert (tmp_path / "run.json").exists()
+
+
+def wait_until(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
