@@ -79,7 +79,7 @@ class World:
         self.price = np.exp(3 + 0.8 * normal(items))
         self.seconds = np.exp(3.2 + 0.7 * normal(items))
         appeal = 0.4 * normal(authors)[self.author] + 0.3 * normal(TAGS)[self.tags[:, 0]] + 0.4 * normal(items)
-        self.item_effect = np.stack([appeal, -0.5 * appeal + 0.6 * normal(items), 0.4 * appeal + 0.3 * normal(items)], 1)
+        self.item_effect = np.stack([appeal, -0.5 * appeal + 0.3 * normal(items), 0.4 * appeal + 0.3 * normal(items)], 1)
 
     def truth(self, seen: Impressions) -> Truth:
         """The probabilities of what may follow each impression."""
@@ -90,7 +90,7 @@ class World:
         place = _SURFACE_EFFECT[seen.surface] + np.where(seen.device < 0, 0, _DEVICE_EFFECT[seen.device])
         click = -1.2 + GAIN * (user[:, 0] + item[:, 0] + liking + place + _HOUR_EFFECT[seen.hour] - 0.12 * seen.position)
         dear = np.log(self.price[seen.item]) - 3
-        conversion = -2.6 + GAIN * (user[:, 1] + item[:, 1] + buying - 0.5 * dear + 0.4 * place)
+        conversion = -2.3 + GAIN * (0.6 * user[:, 1] + item[:, 1] + 1.2 * buying - 0.8 * dear + 0.4 * place)
         watch = 0.4 * liking + 0.6 * user[:, 2] + item[:, 2]
         stays = _sigmoid(watch[:, None] + np.array([-0.8, 2.5], np.float32))
         log_dwell = 0.6 * np.log(self.seconds[seen.item])[:, None] + watch[:, None] * 0.5 + np.array([-0.8, 0.6], np.float32)
