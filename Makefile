@@ -8,7 +8,7 @@ PYTORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 .PHONY: demo test lint install clean
 
 demo: install
-	$(BIN)/recsys generate --output data/demo --rows 200000 --overwrite
+	$(BIN)/recsys generate --output data/demo --rows 200000
 	$(BIN)/recsys train configs/demo.yaml --nproc 2 --overwrite
 	@echo
 	@echo "To see the run in MLflow: $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db   (then open http://127.0.0.1:5000)"

@@ -138,6 +138,7 @@ class DurationTask(Section):
     space: str | None = Field(None, description="Column that must be 1 for a row to count.")
     weight: PositiveFloat = Field(1.0, description="Factor of the task's loss.")
     loss: Literal["log_huber"] = "log_huber"
+    delta: PositiveFloat = Field(2.0, description="Error of log(1 + seconds) at which Huber's loss turns from squared to linear.")
     threshold: PositiveFloat = Field(10.0, description="Seconds; the task's AUC is that of 'longer than this'.")
 
 

@@ -1,0 +1,76 @@
+"""`recsys train`: train, evaluate and record one job, in one process or many.
+
+`torchrun --nproc-per-node N -m pipelines.train CONFIG` runs the same job under an agent started by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys.errors import InputError
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file of the job, such as configs/demo.yaml.")],
+    nproc: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override, such as train.epochs=1.")] = [],  # noqa: B006
+    output: Annotated[Path | None, typer.Option(help="Folder of the run; run.output of the configuration when left out.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint of the output folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the output folder.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result for machines.")] = None,
+) -> None:
+    """Train the tasks of CONFIG on its logs, evaluate the best checkpoint on the test split, record it all in MLflow."""
+    from recsys.config_file import load_config
+    from recsys.training.launcher import launch, under_agent
+
+    settings = [*overrides, *([f"run.output={output}"] if output else [])]
+    resolved = load_config(config, settings)
+    if resume and overwrite:
+        raise InputError("--resume goes on with a run and --overwrite replaces it: give one of them")
+    if nproc > 1 and not under_agent():
+        flags = [f"--set={setting}" for setting in settings] + ["--resume"] * resume + ["--overwrite"] * overwrite
+        launch("pipelines.train", [str(config), *flags, *([f"--json={json_file}"] if json_file else [])], nproc)
+        return
+    _quieten()
+    from recsys.training.job import run_job
+
+    run_job(resolved, resume=resume, overwrite=overwrite, json_file=json_file)
+
+
+def _quieten() -> None:
+    """Settings that count only before torch is imported."""
+    # With the default, threads of a parallel region spin while they wait: with other work on the cores a step takes 40 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torchrec and torch announce to each other what will change in later versions; ours are pinned.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def worker() -> None:
+    """One rank under torchrun's agent: a failure is left for the agent to tell, with exit code 2 for bad input."""
+    import traceback
+
+    from recsys.training.launcher import BAD_INPUT, report_failure
+    from recsys.training.telemetry import NotFiniteError
+
+    try:
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command()(train)
+        app()
+    except (InputError, NotFiniteError) as error:
+        report_failure(error)
+        sys.exit(BAD_INPUT if isinstance(error, InputError) else 1)
+    except Exception as error:
+        traceback.print_exc()
+        report_failure(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    worker()

@@ -1,0 +1,56 @@
+"""Where a job stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from recsys.config import Config
+
+
+@dataclass
+class Clock:
+    """Steps done and what they led to; all of it is part of a checkpoint.
+
+    step: optimizer steps so far. epoch, step_in_epoch: the position in the data. samples: rows trained on, over all ranks.
+    best: value of the watched metric at the best evaluation so far; without_gain: evaluations since then.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    step_in_epoch: int = 0
+    samples: int = 0
+    best: float | None = None
+    best_step: int = 0
+    without_gain: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+
+    def advance(self, rows: int) -> None:
+        """Count a step over `rows` rows."""
+        self.step += 1
+        self.step_in_epoch += 1
+        self.samples += rows
+
+    def end_epoch(self) -> None:
+        """Move to the start of the next epoch."""
+        self.epoch += 1
+        self.step_in_epoch = 0
+
+    def record(self, value: float, metrics: dict[str, float], higher_is_better: bool) -> bool:
+        """Note an evaluation; whether it is the best so far. A NaN value (one class alone) never is, unless it is the first."""
+        better = self.best is None or (value > self.best if higher_is_better else value < self.best)
+        if better:
+            self.best, self.best_step, self.best_metrics, self.without_gain = value, self.step, metrics, 0
+        else:
+            self.without_gain += 1
+        return better
+
+    def finished(self, config: Config) -> bool:
+        """Whether the configured end is reached."""
+        out_of_patience = config.evaluate.patience is not None and self.without_gain >= config.evaluate.patience
+        out_of_steps = config.train.steps is not None and self.step >= config.train.steps
+        return self.epoch >= config.train.epochs or out_of_steps or out_of_patience
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, for `Clock(**fields)`."""
+        return asdict(self)

@@ -1,0 +1,216 @@
+"""One training job from its configuration to its recorded result, as each rank runs it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from torchrec.distributed.model_parallel import DistributedModelParallel
+
+import emtl
+from recsys.config import Config
+from recsys.data.layout import Layout, layout
+from recsys.data.reader import Reader
+from recsys.data.statistics import Statistics, fit_statistics
+from recsys.distributed import World, plan_table, process_group, wrap
+from recsys.errors import InputError
+from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.names import check_metric
+from recsys.models.model import build_model
+from recsys.tracking.figures import write_figures
+from recsys.tracking.tracker import NullTracker, Tracker, Tracking
+from recsys.training import output as folder
+from recsys.training.checkpoint import Checkpoints
+from recsys.training.optimizers import Optimizers
+from recsys.training.progress import Display
+from recsys.training.record import parameters, schemas, write_json
+from recsys.training.report import for_machines, print_metrics, with_split
+from recsys.training.trainer import Parts, Trainer
+from recsys.training.unshared import Unshared
+
+
+def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | None) -> None:
+    """Train, put the best checkpoint back, evaluate it on the test split, and record everything. Collective.
+
+    Raises InputError for a configuration or log that can't be used, NotFiniteError when a loss becomes NaN.
+    """
+    started = time.perf_counter()
+    check_metric(config.evaluate.metric, config.tasks)
+    _check_strategy(config)
+    with process_group() as world:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.local_size))
+        output = Path(config.run.output or "")
+        if world.rank == 0:
+            folder.prepare_output(output, config, resume=resume, overwrite=overwrite)
+        dist.barrier()
+        trainer = _build(config, world, output, Console(quiet=world.rank > 0), resume)
+        with _closed_at_the_end(trainer.parts.tracker):
+            if resume:
+                trainer.resume()
+            trainer.train()
+            metrics = _final_metrics(trainer)
+            if world.rank == 0:
+                _draw(trainer, output)
+        result = _result(trainer, metrics, output, time.perf_counter() - started)
+        if world.rank == 0:
+            for path in [output / folder.RESULT, *([json_file] if json_file else [])]:
+                write_json(path, result)
+            _say_where(trainer.parts.display.console, result, config)
+
+
+@contextmanager
+def _closed_at_the_end(tracker: Tracking) -> Iterator[None]:
+    """Ends the MLflow run with what became of the job."""
+    try:
+        yield
+    except BaseException as error:
+        tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+
+
+def _check_strategy(config: Config) -> None:
+    """Refuse an unknown strategy or option, and a strategy where nothing is shared."""
+    try:
+        emtl.check_options(config.mto.strategy, len(config.tasks), config.mto.options)
+    except ValueError as error:
+        raise InputError(f"mto: {error}") from None
+    if config.model.architecture == "single" and config.mto.strategy != "equal":
+        raise InputError("mto.strategy: model.architecture single shares nothing that could be weighed; set mto.strategy=equal")
+    if len(config.tasks) == 1 and config.mto.strategy != "equal":
+        raise InputError("mto.strategy: there is only one task to weigh; set mto.strategy=equal")
+
+
+def _build(config: Config, world: World, output: Path, console: Console, resume: bool) -> Trainer:
+    features = layout(config.features)
+    statistics = _statistics(config, features, world, output, resume)
+    splits = ["train", "valid", *(["test"] if config.data.test else [])]
+    readers = {split: _reader(config, features, statistics, world, split) for split in splits}
+    balancer = _balancer(config, world)
+    model = _model(config, features, world, balancer)
+    parts = Parts(
+        config=config,
+        world=world,
+        model=model,
+        balancer=balancer,
+        optimizers=Optimizers(model, config.train, total_steps=config.train.epochs * len(readers["train"])),
+        readers=readers,
+        checkpoints=Checkpoints(output / folder.CHECKPOINTS, world.rank),
+        tracker=_tracker(config, world, output, model, resume),
+        display=Display(config, console),
+    )
+    return Trainer(parts)
+
+
+def _balancer(config: Config, world: World) -> emtl.Balancer | Unshared:
+    if config.model.architecture == "single":
+        return Unshared(world.balancer)
+    strategy = emtl.create(config.mto.strategy, len(config.tasks), **config.mto.options)
+    return emtl.Balancer(strategy, scope=config.mto.scope, process_group=world.balancer)
+
+
+def _model(config: Config, features: Layout, world: World, balancer: emtl.Balancer | Unshared) -> DistributedModelParallel:
+    # The same seed on every rank: DDP would send rank 0's values in any case, but then the world size would decide what they are.
+    torch.manual_seed(config.run.seed)
+    model = build_model(features, config.tasks, config.model, fork=balancer.fork)
+    rows = config.data.batch_size // world.size
+    return wrap(model, world, config.train.sharding, config.train.sparse, config.run.seed, rows)
+
+
+def _statistics(config: Config, features: Layout, world: World, output: Path, resume: bool) -> Statistics:
+    """Means and deviations of the training files, measured on rank 0, or those of the run that is resumed."""
+    path = output / folder.STATISTICS
+    if world.rank == 0 and not (resume and path.exists()):
+        fit_statistics(config.data.train, features.numbers, config.data.threads).save(path)
+    texts = [path.read_text() if world.rank == 0 else ""]
+    dist.broadcast_object_list(texts, src=0)
+    return Statistics.model_validate_json(texts[0])
+
+
+def _reader(config: Config, features: Layout, statistics: Statistics, world: World, split: str) -> Reader:
+    training = split == "train"
+    return Reader(
+        getattr(config.data, split),
+        config.data,
+        features,
+        config.tasks,
+        statistics,
+        batch_size=config.data.batch_size if training else config.evaluate.batch_size,
+        shuffle=training,
+        seed=config.run.seed,
+        rank=world.rank,
+        world_size=world.size,
+    )
+
+
+def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, resume: bool) -> Tracking:
+    """MLflow on rank 0, silence elsewhere; told at once what is known before the first step."""
+    if world.rank:
+        return NullTracker()
+    write_json(output / folder.PLAN, plan_table(model.plan))
+    if not config.tracking.enabled:
+        return NullTracker()
+    tracker = Tracker(
+        uri=config.tracking.uri,
+        experiment=config.tracking.experiment,
+        run_name=config.run.name,
+        output=output,
+        resume=resume,
+        tags={"strategy": config.mto.strategy, "architecture": config.model.architecture, "device": world.device.type},
+        # A resumed run has its parameters, and MLflow refuses to change one, such as train.steps.
+        params={} if resume else parameters(config),
+    )
+    for path in [output / folder.CONFIG, output / folder.STATISTICS, output / folder.PLAN, *schemas(config.data.train)]:
+        tracker.log_artifact(path)
+    return tracker
+
+
+def _final_metrics(trainer: Trainer) -> dict[str, float]:
+    """Metrics of the best checkpoint: on valid as they were measured, on test as they are measured now."""
+    parts, clock, tasks = trainer.parts, trainer.clock, trainer.config.tasks
+    console = parts.display.console
+    metrics = with_split("valid", clock.best_metrics)
+    print_metrics(console, f"valid split, best checkpoint (step {clock.best_step})", clock.best_metrics, tasks)
+    if "test" in parts.readers:
+        trainer.restore_best()
+        on_test = evaluate(parts.model, parts.readers["test"], tasks, parts.world)
+        metrics |= with_split("test", on_test)
+        parts.tracker.log_metrics(with_split("test", on_test), clock.best_step)
+        print_metrics(console, "test split, same checkpoint", on_test, tasks)
+    return metrics
+
+
+def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: float) -> dict[str, Any]:
+    """The result for machines; the same on every rank but for the id of the MLflow run, which rank 0 knows."""
+    report = trainer.parts.tracker.close()
+    return {
+        "metrics": for_machines(metrics),
+        "run_id": report.run_id,
+        "tracking": report.message,
+        "samples_per_second": trainer.samples_per_second,
+        "seconds": seconds,
+        "output": str(output),
+        "best_step": trainer.clock.best_step,
+        "steps": trainer.clock.step,
+        "samples": trainer.clock.samples,
+        "world_size": trainer.parts.world.size,
+    }
+
+
+def _draw(trainer: Trainer, output: Path) -> None:
+    for path in write_figures(trainer.recording.history([task.name for task in trainer.config.tasks]), output / folder.FIGURES):
+        trainer.parts.tracker.log_artifact(path, "figures")
+
+
+def _say_where(console: Console, result: dict[str, Any], config: Config) -> None:
+    speed = f"{result['steps']} steps, {result['samples']:,} samples, {result['samples_per_second']:,.0f} samples/s"
+    console.print(f"\n{speed}, {result['seconds']:.0f} s in all, {result['world_size']} process(es)", highlight=False)
+    console.print(f"checkpoints, figures and result.json are in {result['output']}", highlight=False)
+    if config.tracking.enabled:
+        console.print(f"{result['tracking']} to experiment {config.tracking.experiment} at {config.tracking.uri}", highlight=False)

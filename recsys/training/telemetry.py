@@ -1,0 +1,73 @@
+"""What the steps say of themselves, without making the device wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class NotFiniteError(RuntimeError):
+    """A loss became NaN or infinite."""
+
+
+@dataclass
+class _Sent:
+    step: int
+    values: Tensor
+    event: torch.cuda.Event | None
+
+
+class Telemetry:
+    """Brings each step's losses and weights to the host and stops the job when a loss is not finite.
+
+    On a GPU the values are copied asynchronously and looked at one step later, so that no step waits for the device; `flush` looks at
+    all of them, and has to be called before anything is saved. Losses and weights are global, so every rank stops at the same step.
+    """
+
+    def __init__(self, tasks: list[str], window: int = 10) -> None:
+        self.tasks = tasks
+        self._sent: deque[_Sent] = deque()
+        self._recent: deque[Tensor] = deque(maxlen=window)
+
+    def push(self, step: int, losses: Tensor, weights: Tensor) -> None:
+        """Note step `step` with (K,) losses and (K,) weights. Raises NotFiniteError naming task and step."""
+        values = torch.stack([losses.double(), weights.double()])
+        event = None
+        if values.is_cuda:
+            values = values.to("cpu", non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        self._sent.append(_Sent(step, values, event))
+        self._look(keep=1 if event else 0)
+
+    def flush(self) -> None:
+        """Look at everything that was pushed."""
+        self._look(keep=0)
+
+    def metrics(self) -> dict[str, float]:
+        """`TASK/loss` and `TASK/weight`, means over the last steps."""
+        if not self._recent:
+            return {}
+        losses, weights = torch.stack(list(self._recent)).mean(dim=0).tolist()
+        named = {f"{task}/loss": value for task, value in zip(self.tasks, losses, strict=True)}
+        return named | {f"{task}/weight": value for task, value in zip(self.tasks, weights, strict=True)}
+
+    def _look(self, keep: int) -> None:
+        while len(self._sent) > keep:
+            sent = self._sent.popleft()
+            if sent.event is not None:
+                sent.event.synchronize()
+            self._check(sent)
+            self._recent.append(sent.values)
+
+    def _check(self, sent: _Sent) -> None:
+        finite = torch.isfinite(sent.values).all(dim=0).tolist()
+        wrong = [task for task, good in zip(self.tasks, finite, strict=True) if not good]
+        if wrong:
+            raise NotFiniteError(
+                f"the loss of {', '.join(wrong)} is not finite in step {sent.step}: lower train.dense.learning_rate or "
+                "train.sparse.learning_rate, or look for extreme numbers in the log; the last checkpoint is untouched"
+            )

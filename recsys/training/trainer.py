@@ -1,0 +1,176 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torchrec.distributed.model_parallel import DistributedModelParallel
+
+import emtl
+from recsys.config import Config
+from recsys.data.batch import Batch
+from recsys.data.reader import Reader
+from recsys.distributed import World
+from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.names import higher_is_better
+from recsys.models.tasks import label_weight, task_losses
+from recsys.tracking.tracker import Tracking
+from recsys.training.checkpoint import Checkpoints
+from recsys.training.clock import Clock
+from recsys.training.optimizers import Optimizers
+from recsys.training.progress import Display
+from recsys.training.recording import Recording
+from recsys.training.telemetry import Telemetry
+from recsys.training.unshared import Unshared
+
+LOG_EVERY = 10  # steps between points of the step metrics: enough for a curve, few enough for any tracking server
+
+
+@dataclass
+class Parts:
+    """What a trainer works with; built by `recsys.training.job`."""
+
+    config: Config
+    world: World
+    model: DistributedModelParallel
+    balancer: emtl.Balancer | Unshared
+    optimizers: Optimizers
+    readers: dict[str, Reader]
+    checkpoints: Checkpoints
+    tracker: Tracking
+    display: Display
+
+
+class Trainer:
+    """Trains one job on one rank: steps, evaluations, checkpoints, until the configured end."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.config = parts.config
+        self.clock = Clock()
+        self.recording = Recording()
+        self.tasks = [task.name for task in parts.config.tasks]
+        self.telemetry = Telemetry(self.tasks, window=LOG_EVERY)
+        self.seconds_in_steps = 0.0
+        self.samples_in_steps = 0
+        self._last_evaluation = -1
+
+    def train(self) -> None:
+        """Run from where the clock stands to the end."""
+        self.parts.display.start(self.clock, len(self.parts.readers["train"]))
+        while not self.clock.finished(self.config):
+            self._train_epoch()
+        if self._last_evaluation != self.clock.step:
+            self._evaluate_and_save()
+        self.parts.display.stop()
+
+    def resume(self) -> None:
+        """Continue from the latest checkpoint."""
+        progress = self._load("latest")
+        self.clock = Clock(**progress["clock"])
+        self.recording = Recording(**progress["recording"])
+
+    def restore_best(self) -> None:
+        """Put the best checkpoint's model back, to evaluate it."""
+        self._load("best")
+
+    def step(self, batch: Batch) -> None:
+        """One step on this rank's rows: forward, one backward through the fork (which updates the tables), dense update."""
+        parts, step = self.parts, self.clock.step
+        torch.manual_seed(_step_seed(self.config.run.seed, parts.world.rank, step))
+        parts.optimizers.set_learning_rates(step)
+        total = label_weight(batch, parts.world.group)
+        with torch.autocast(parts.world.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16"):
+            outputs = parts.model(batch)
+        losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
+        parts.balancer.total(losses).backward()
+        self.telemetry.push(step, parts.balancer.losses, parts.balancer.weights)
+        parts.optimizers.step()
+
+    def _train_epoch(self) -> None:
+        clock, reader = self.clock, self.parts.readers["train"]
+        batches = reader.epoch(clock.epoch, start_step=clock.step_in_epoch)
+        started = time.perf_counter()
+        for batch in batches:
+            self.step(batch.to(self.parts.world.device, non_blocking=True))
+            rows = min(self.config.data.batch_size, reader.rows - clock.step_in_epoch * self.config.data.batch_size)
+            clock.advance(rows)
+            self.samples_in_steps += rows
+            self._tell()
+            if self._interrupt_due() or clock.finished(self.config):
+                self.seconds_in_steps += time.perf_counter() - started
+                self._interrupt()
+                started = time.perf_counter()
+            if clock.finished(self.config):
+                batches.close()
+                return
+        self.seconds_in_steps += time.perf_counter() - started
+        clock.end_epoch()
+        if self.config.evaluate.every is None:
+            self._evaluate_and_save()
+
+    def _tell(self) -> None:
+        metrics = self.telemetry.metrics()
+        self.parts.display.update(self.clock, metrics)
+        if self.clock.step % LOG_EVERY == 0:
+            self.parts.tracker.log_metrics(metrics, self.clock.step)
+            self.recording.note_step(self.clock.step, self.tasks, metrics)
+
+    def _interrupt_due(self) -> bool:
+        every = (self.config.evaluate.every, self.config.train.checkpoint_every)
+        return any(steps is not None and self.clock.step % steps == 0 for steps in every)
+
+    def _interrupt(self) -> None:
+        """Evaluate or save in the middle of an epoch."""
+        every = self.config.evaluate.every
+        if every is not None and self.clock.step % every == 0:
+            self._evaluate_and_save()
+        else:
+            self._save(best=False)
+
+    def _evaluate_and_save(self) -> None:
+        self.telemetry.flush()
+        metrics = evaluate(self.parts.model, self.parts.readers["valid"], self.config.tasks, self.parts.world)
+        self._last_evaluation = self.clock.step
+        self.recording.note_evaluation(self.clock.step, metrics)
+        watched = self.config.evaluate.metric
+        best = self.clock.record(metrics[watched], metrics, higher_is_better(watched))
+        self.parts.tracker.log_metrics(metrics | self._throughput(), self.clock.step)
+        self.parts.display.evaluated(self.clock, metrics, best)
+        self._save(best=best)
+
+    def _throughput(self) -> dict[str, float]:
+        return {"samples": float(self.clock.samples), "samples_per_second": self.samples_per_second}
+
+    @property
+    def samples_per_second(self) -> float:
+        """Rows a second over all ranks, in the steps alone (reading included; evaluation and checkpoints not)."""
+        return self.samples_in_steps / self.seconds_in_steps if self.seconds_in_steps else float("nan")
+
+    def _save(self, *, best: bool) -> None:
+        self.telemetry.flush()
+        self.parts.checkpoints.save(self._state(), {"clock": self.clock.to_json(), "recording": self.recording.to_json()}, best=best)
+
+    def _load(self, which: Literal["latest", "best"]) -> dict[str, Any]:
+        self.parts.optimizers.create_state()
+        state = self._state()
+        progress = self.parts.checkpoints.load(which, state)
+        self.parts.model.load_state_dict(state["model"])
+        self.parts.optimizers.combined.load_state_dict(state["optimizer"])
+        self.parts.balancer.load_state_dict(state["balancer"])
+        return progress
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.parts.model.state_dict(),
+            "optimizer": self.parts.optimizers.combined.state_dict(),
+            "balancer": self.parts.balancer.state_dict(),
+        }
+
+
+def _step_seed(seed: int, rank: int, step: int) -> int:
+    """A seed of its own for every rank and step, so that a resumed job draws what an unbroken one would."""
+    return (seed * 1_000_003 + rank) * 1_000_000_007 + step & 0x7FFF_FFFF_FFFF_FFFF
