@@ -23,7 +23,7 @@ plans = st.builds(
 
 def rows_of(plan: Plan, stream: int, start_step: int = 0) -> list[tuple[int, int, int]]:
     """(file, row group, row) in the order in which the stream gives them."""
-    found = []
+    found: list[tuple[int, int, int]] = []
     for window in plan.windows(stream, start_step):
         rows = [(piece.file, piece.group, row) for piece in window.pieces for row in range(piece.first, piece.first + piece.rows)]
         order = plan.order(stream, window)

@@ -132,7 +132,7 @@ def test_a_batch_is_what_the_oracle_says(tmp_path_factory: pytest.TempPathFactor
 
 def test_the_counts_by_key_are_right(tmp_path: Path) -> None:
     """They are handed over ready, so nothing would notice a wrong one but a sharded lookup."""
-    rows = [{"tags": [1, 2], "history": [(1, "a")]}, {"tags": None, "history": [(1, "a"), (2, "b")]}]
+    rows: list[dict[str, Any]] = [{"tags": [1, 2], "history": [(1, "a")]}, {"tags": None, "history": [(1, "a"), (2, "b")]}]
     batch = read_one(tmp_path / "x.parquet", to_table([{**row, "importance": 1} for row in rows]), LAYOUT, TASKS)
     for part in (batch.sparse, batch.sequence):
         assert part is not None
