@@ -38,8 +38,9 @@ CASES = [("mmoe", plan, None) for plan in PLANS] + [
     ("ple", "mixed", None),
     ("shared_bottom", "row", None),
     ("single", "mixed", None),
-    ("mmoe", "mixed", "emtl"),
-    ("ple", "row", "emtl"),
+    ("mmoe", "mixed", "representation"),
+    ("ple", "row", "representation"),
+    ("ple", "mixed", "parameters"),
 ]
 Result = dict[str, Any]
 
@@ -72,10 +73,10 @@ def whole(parts: list[tuple[list[int], Tensor]]) -> Tensor:
     return full
 
 
-def train(world: World, architecture: str, plan: str, strategy: str | None) -> Result:
+def train(world: World, architecture: str, plan: str, scope: str | None) -> Result:
     """Three steps of this rank's rows, with a learning rate of the tables that changes."""
     own, tasks = make_layout(), make_tasks()
-    balancer = emtl.Balancer(emtl.create(strategy, num_tasks=3), process_group=world.balancer) if strategy else None
+    balancer = emtl.Balancer(emtl.create("emtl", num_tasks=3), scope, world.balancer) if scope else None
     torch.manual_seed(SEED + world.rank)  # DDP makes all ranks start as the first one
     bare = build_model(own, tasks, make_model_config(architecture), balancer.fork if balancer else None, META)
     model = wrap(bare, world, PLANS[plan], SparseOptimizerConfig(learning_rate=9.0, epsilon=EPSILON), SEED, ROWS)
@@ -88,7 +89,8 @@ def train(world: World, architecture: str, plan: str, strategy: str | None) -> R
         total = label_weight(batch, world.group)
         outputs = model(batch)
         losses = task_losses(outputs, batch, tasks, total.wait(), world.size)
-        (balancer.total(losses) if balancer else losses.sum()).backward()
+        shared = (bare.shared_parameters(), bare.shared_activations()) if scope == "parameters" else ()
+        (balancer.total(losses, *shared) if balancer else losses.sum()).backward()
         dense.step()
         dense.zero_grad()
         result["outputs"].append(outputs.detach())
@@ -202,7 +204,7 @@ def test_tables_start_the_same_under_every_plan_and_number_of_ranks(results: dic
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_two_ranks_compute_what_one_does(results: dict[tuple[Any, ...], Result], case: tuple[Any, ...]) -> None:
-    """Weighing by emtl included. Tables split by columns learn in another way, but start and look up the same."""
+    """Weighing in both scopes included. Tables split by columns learn in another way, but start and look up the same."""
     one, two = (results[(*case, size)] for size in (1, 2))
     steps = 1 if case[1] == "column" else len(RATES)
     assert_close(two["outputs"][:steps], one["outputs"][:steps])

@@ -43,6 +43,10 @@ def weighing_fork(weights: Tensor) -> Any:
     return fork
 
 
+def assert_equal(got: Tensor, reference: Tensor) -> None:
+    torch.testing.assert_close(got, reference, rtol=0, atol=0)
+
+
 def experts_by_loop(experts: Experts, x: Tensor) -> Tensor:
     """(B, E, H), each expert on its own, from the weights of `experts`."""
     outputs = []
@@ -166,6 +170,36 @@ def test_every_parameter_is_in_the_graph_although_a_task_has_no_label(architectu
     assert all(
         (parameter.grad == 0).all() for parameter in (model.models.cvr if architecture == "single" else model.towers[1]).parameters()
     )
+
+
+@pytest.mark.parametrize("architecture", SHARED)
+def test_shared_parameters_are_the_dense_ones_below_the_fork(architecture: str) -> None:
+    """A fork that lets nothing through leaves them without a gradient, and all others with the one they had."""
+    own, gradients = make_layout(), []
+    for weight in (0.0, 1.0):
+        torch.manual_seed(0)
+        model = build_model(own, make_tasks(), make_model_config(architecture), weighing_fork(torch.full((3,), weight)))
+        model(make_batch(own, 9)).sum().backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters() if not name.startswith("embeddings.")})
+    listed = {id(parameter) for parameter in model.shared_parameters()}
+    shared = {name for name, parameter in model.named_parameters() if id(parameter) in listed}
+    assert any(gradients[1][name].any() for name in shared)
+    for name, gradient in gradients[0].items():
+        assert_equal(gradient, torch.zeros_like(gradient) if name in shared else gradients[1][name])
+
+
+@pytest.mark.parametrize("architecture", SHARED)
+def test_all_that_tables_give_passes_the_shared_activations(architecture: str) -> None:
+    """Cut there, nothing reaches the tables."""
+    torch.manual_seed(0)
+    own = make_layout()
+    model = build_model(own, make_tasks(), make_model_config(architecture))
+    outputs = model(make_batch(own, 9))
+    tables = list(model.embeddings.parameters())
+    assert all(gradient.any() for gradient in torch.autograd.grad(outputs.sum(), tables, retain_graph=True))
+    for activation in model.shared_activations():
+        activation.register_hook(torch.zeros_like)
+    assert not any(gradient.any() for gradient in torch.autograd.grad(outputs.sum(), tables))
 
 
 def test_single_shares_nothing() -> None:
