@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -95,7 +96,7 @@ def _curve(axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], 
     axes.plot(steps, values, **style, label=name)
 
 
-def _style(task: int) -> dict[str, str]:
+def _style(task: int) -> dict[str, Any]:
     return {"color": COLOURS[task % len(COLOURS)], "linestyle": DASHES[task % len(DASHES)]}
 
 

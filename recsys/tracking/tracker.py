@@ -250,23 +250,24 @@ class Worker:
                 stack.enter_context(self._spool.sending())
                 self._spool.load_state()
                 self._owns_spool = True
-            self._send_all()
+            return self._send_all()
         except Exception as error:
             self._note(one_line(error))
             return False
-        self._error = _NOT_YET
-        return True
 
-    def _send_all(self) -> None:
-        while (group := self._spool.pending())[0]:
+    def _send_all(self) -> bool:
+        while True:
+            records, offset = self._spool.pending()
+            if not records:
+                return True
             if time.monotonic() >= self._deadline:
-                raise TimeoutError("the time was up")
-            records, offset = group
+                return False
             if not self._store.run_id:
                 self._store.connect()
                 _name_run(self._output, self._spool, only_if_same_job=True)
             refused = self._store.send(records)
             self._spool.acknowledge(offset, sum(size(record) for record in records) - len(refused), refused)
+            self._error = _NOT_YET
 
     def _count_missing(self) -> None:
         if not self._store.run_id:
@@ -277,7 +278,7 @@ class Worker:
             self._note(one_line(error))
 
     def _note(self, error: str) -> None:
-        if self._error != error:
+        if self._error == _NOT_YET:  # once an outage
             _log.warning("tracking: %s: %s; metrics wait in %s", self._spool.header["uri"], error, self._spool.path)
         self._error = error
 

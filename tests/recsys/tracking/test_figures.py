@@ -18,11 +18,11 @@ def history(steps: int) -> History:
 
 
 def drawn_colours(path: Path) -> set[str]:
-    pixels = np.round(imread(path)[..., :3] * 255).astype(int).reshape(-1, 3)
-    return {"#" + "".join(f"{part:02X}" for part in pixel) for pixel in np.unique(pixels, axis=0)}
+    red, green, blue = np.round(imread(path)[..., :3] * 255).astype(int).reshape(-1, 3).T
+    return {f"#{colour:06X}" for colour in np.unique(red << 16 | green << 8 | blue)}
 
 
-@pytest.mark.parametrize("steps", [1, 40, 2_000])
+@pytest.mark.parametrize("steps", [1, 2_000])
 def test_figures_are_written_and_show_every_task(steps: int, tmp_path: Path) -> None:
     paths = write_figures(history(steps), tmp_path / "figures")
     assert [path.name for path in paths] == ["weights.png", "losses.png", "auc.png"]

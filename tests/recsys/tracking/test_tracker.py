@@ -16,14 +16,6 @@ from recsys.tracking.store import checked_uri
 from recsys.tracking.tracker import NullTracker, Tracker
 
 
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One real SQLite store for all: its creation takes seconds."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
-    MlflowClient(tracking_uri=uri).search_experiments()
-    return uri
-
-
 def history(uri: str, run_id: str | None, key: str) -> list[tuple[int, float]]:
     points = MlflowClient(tracking_uri=uri).get_metric_history(run_id, key)
     return sorted((point.step, point.value) for point in points)
@@ -154,14 +146,14 @@ def test_a_count_that_does_not_match_is_said(uri: str, tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_send_the_same_spool(uri: str, tmp_path: Path) -> None:
-    tracker = Tracker(uri, "two", "job", tmp_path)
-    deadline = time.monotonic() + 30
-    while tracker.run_id is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    tracker.log_metrics({"loss": 1.0}, 1)
-    reports = Tracker.replay(tmp_path, timeout_seconds=0.1)
-    assert all("another process is sending" in report.message for report in reports if report.pending)
-    assert tracker.close().complete
+    spool = Spool.create(tmp_path / "tracking", uri=uri, experiment="two", run_name="job", run_id=None)
+    spool.append("metrics", step=1, values={"loss": 1.0})
+    with spool.sending():
+        (refused,) = Tracker.replay(tmp_path, timeout_seconds=0.1)
+    assert (refused.pending, refused.run_id) == (1, None)
+    assert "another process is sending" in refused.message
+    (report,) = Tracker.replay(tmp_path)
+    assert history(uri, report.run_id, "loss") == [(1, 1.0)]
 
 
 @pytest.mark.parametrize("uri", ["http://me:hunter2@tracking:5000", "postgresql://me:hunter2@db/mlflow", "http://host/?token=hunter2"])
