@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,9 +32,11 @@ from recsys.config import ShardingConfig, SparseOptimizerConfig
 from recsys.errors import InputError
 from recsys.models.embeddings import Embeddings
 
-# What TorchRec warns of at every start (how a topology was built, tracing) is nothing that a person could mend.
-for _talkative in ("torchrec", "torch.fx._symbolic_trace"):
-    logging.getLogger(_talkative).setLevel(logging.ERROR)
+# What TorchRec says at every start about its own use of PyTorch is nothing that a person could mend.
+for _logger in ("torchrec", "torch.fx._symbolic_trace"):
+    logging.getLogger(_logger).setLevel(logging.ERROR)
+for _message in ("HeuristicalStorageReservation is known", "`broadcast_buffers` is deprecated", "Please use DTensor"):
+    warnings.filterwarnings("ignore", _message, FutureWarning)
 
 BLOCK = 1024  # rows of a table that one random generator fills
 START = 0.01  # deviation of a table's first values
