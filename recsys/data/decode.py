@@ -41,7 +41,7 @@ class Decoder:
         """Close the open file."""
         self._batches, self._rest, self._next = iter(()), None, None
         if self._file:
-            self._file[1].close()
+            self._file[1].close(force=True)
             self._file = None
 
     def _begin(self, file: int, group: int, where: str) -> None:

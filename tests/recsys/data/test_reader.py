@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,20 @@ def test_only_needed_columns_are_read(tmp_path: Path) -> None:
     data[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
     (tmp_path / "x.parquet").write_bytes(data)
     assert sum(len(batch.weights) for batch in numbered_reader(tmp_path).epoch(0)) == 500
+
+
+def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
+    """Peaks of numpy's memory (traced) and of Arrow's (sampled) on one and on six times as many rows."""
+    peaks = []
+    for files in (1, 6):
+        write_numbered(tmp_path / str(files), [20_000] * files, group=5_000)
+        reader = numbered_reader(tmp_path / str(files), config=data_config(streams=2, batch_size=200, window=2_000, prefetch=1))
+        tracemalloc.start()
+        arrow = max(pa.total_allocated_bytes() for _ in reader.epoch(0))
+        peaks.append((tracemalloc.get_traced_memory()[1], arrow))
+        tracemalloc.stop()
+    assert peaks[1][0] < 1.3 * peaks[0][0]
+    assert peaks[1][1] < 2 * peaks[0][1]
 
 
 def test_real_logs_come_through_whole(real_data: Path) -> None:
