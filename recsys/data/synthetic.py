@@ -174,7 +174,7 @@ def _table(
         "position": seen.position,
         "hour": seen.hour,
         "time_ms": EPOCH_MS + time_ms,
-        "history_item": _lists(sizes, past_items.astype(np.int64)),
+        "history_item": _lists(sizes, past_items),
         "history_author": _lists(sizes, world.author[past_items]),
         "history_click": _lists(sizes, past_clicks),
         **outcomes,

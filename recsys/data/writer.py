@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.data.schema import FILE_NAME, Schema, Split
+from recsys.data.schema import FILE_NAME, Column, Schema, Split
 from recsys.errors import InputError
 
 ROW_GROUP = 65_536
@@ -41,6 +41,7 @@ class LogWriter:
         self._partial = output.parent / f".{output.name}.partial"
         self._replaced = output.parent / f".{output.name}.replaced"
         self._labels = schema.of_kind("label")
+        self._dictionaries = [_leaf(column) for column in schema.columns if column.kind != "time" and column.type != "float"]
         self._open: OrderedDict[Path, _Partition] = OrderedDict()
         self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
         self._best: dict[str, dict[str, float]] = {}
@@ -77,7 +78,7 @@ class LogWriter:
         if folder not in self._open:
             if len(self._open) == OPEN_PARTITIONS:
                 self._open.popitem(last=False)[1].close()
-            self._open[folder] = _Partition(folder)
+            self._open[folder] = _Partition(folder, self._dictionaries)
         self._open.move_to_end(folder)
         return self._open[folder]
 
@@ -97,9 +98,10 @@ class LogWriter:
 class _Partition:
     """The part files of one folder; rows wait until they fill a row group."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dictionaries: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._dictionaries = dictionaries
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
@@ -127,7 +129,8 @@ class _Partition:
             self._writer = None
         if self._writer is None:
             number = len(list(self._folder.iterdir()))
-            self._writer = pq.ParquetWriter(self._folder / f"part-{number:05d}.parquet", rows.schema, compression="zstd")
+            path = self._folder / f"part-{number:05d}.parquet"
+            self._writer = pq.ParquetWriter(path, rows.schema, compression="zstd", use_dictionary=self._dictionaries)
             self._file_rows = 0
         self._writer.write_table(rows, row_group_size=ROW_GROUP)
         self._file_rows += rows.num_rows
@@ -150,6 +153,11 @@ class _Tally:
     @property
     def rates(self) -> dict[str, float]:
         return {label: self._sums[label] / count for label, count in self._counts.items() if count}
+
+
+def _leaf(column: Column) -> str:
+    """Parquet's name of the values of a column, for those that repeat and gain from a dictionary."""
+    return f"{column.name}.list.element" if column.type.startswith("list<") else column.name
 
 
 def _require_a_log_or_nothing(output: Path) -> None:
