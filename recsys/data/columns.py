@@ -111,13 +111,14 @@ def _keyed(keys: Sequence[str], first: int, parts: Sequence[Rows]) -> KeyedJagge
         return None
     slots = range(first, first + len(keys))
     values = [[_flat(part.ids[slot]) for part in parts] for slot in slots]
-    lengths = [_lengths(part.ids[slot]) for slot in slots for part in parts]
+    ones = np.ones(sum(map(len, parts)), np.int32)
+    lengths = [piece for slot in slots for piece in _lengths([part.ids[slot] for part in parts]) or [ones]]
     counts = [sum(map(len, pieces)) for pieces in values]
     return KeyedJaggedTensor(
         keys=list(keys),
         values=torch.from_numpy(np.concatenate([piece for pieces in values for piece in pieces], dtype=np.int64)),
         lengths=torch.from_numpy(np.concatenate(lengths)),
-        stride=sum(map(len, parts)),
+        stride=len(ones),
         length_per_key=counts,
         offset_per_key=np.cumsum([0, *counts]).tolist(),
     )
@@ -127,13 +128,12 @@ def _flat(ids: Ids) -> Ints:
     return ids.flat if isinstance(ids, Ragged) else ids
 
 
-def _lengths(ids: Ids) -> NDArray[np.int32]:
-    return ids.lengths if isinstance(ids, Ragged) else np.ones(len(ids), np.int32)
+def _lengths(parts: list[Ids]) -> list[NDArray[np.int32]]:
+    """The lengths of each part; none when they are single ids."""
+    return [part.lengths for part in parts if isinstance(part, Ragged)]
 
 
 def _join_ids(parts: list[Ids]) -> Ids:
     values = np.concatenate([_flat(part) for part in parts])
-    if not isinstance(parts[0], Ragged):
-        return values
-    lengths = np.concatenate([_lengths(part) for part in parts])
-    return Ragged(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+    lengths = _lengths(parts)
+    return Ragged(values, np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])) if lengths else values
