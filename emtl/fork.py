@@ -52,8 +52,7 @@ class Fork(torch.autograd.Function):
         if ctx.step.measuring:
             return None, None, *(_plain_sum(parts) for parts in zip(*by_task, strict=True))
         given = next(gradient for gradient in gradients if gradient is not None)
-        with torch.autocast(given.device.type, enabled=False):
-            return None, None, *_combine(ctx.step, by_task, given.device)
+        return None, None, *_combine(ctx.step, by_task, given.device)
 
 
 class Total(torch.autograd.Function):

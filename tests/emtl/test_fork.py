@@ -146,12 +146,13 @@ def test_a_view_whose_task_does_not_use_it_gives_none() -> None:
 
 
 def test_an_incoming_gradient_is_not_written_to() -> None:
-    """Addition hands one gradient tensor to both of its inputs."""
+    """Addition hands one gradient tensor to both of its inputs; what was made before the fork reads it after the fork did."""
     balancer = balancer_of(("normalized", {}))
     shared = torch.randn(4, dtype=torch.float64, requires_grad=True)
     aside = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    earlier = aside * 1
     views = balancer.fork(shared)
-    losses = torch.stack([(views[0] + aside).square().sum(), (views[1] * 3).square().sum(), (views[2] + views[2]).square().sum()])
+    losses = torch.stack([(views[0] + earlier).square().sum(), (views[1] * 3).square().sum(), (views[2] + views[2]).square().sum()])
     balancer.total(losses).backward()
     torch.testing.assert_close(aside.grad, 2 * shared.detach())
 
