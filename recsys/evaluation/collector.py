@@ -22,7 +22,7 @@ class Collector:
     """Keeps the predictions of an evaluation on the CPU and computes the metrics of all ranks' rows together.
 
     Memory: 8 bytes a row and task on the rank that added it. While computing, rank 0 holds one task at a time: 8 bytes for each of
-    its rows over all ranks, and about 40 more (50 for a duration) for the sorts.
+    its rows over all ranks, and about 50 more at the height of the sorts.
 
     Example::
 

@@ -82,8 +82,8 @@ def test_log_loss_equals_sklearn(probabilities: np.ndarray, data: st.DataObject)
 
 
 def test_log_loss_is_finite_where_a_prediction_is_saturated_and_refuses_what_is_no_probability() -> None:
-    assert log_loss(np.float32([0.0, 1.0]), [1, 0]) == pytest.approx(-math.log(1e-7), rel=1e-9)
-    assert log_loss(np.float32([0.0, 1.0]), [0, 1]) == pytest.approx(1e-7, rel=1e-6)
+    assert log_loss(np.array([0.0, 1.0], np.float32), [1, 0]) == pytest.approx(-math.log(1e-7), rel=1e-9)
+    assert log_loss(np.array([0.0, 1.0], np.float32), [0, 1]) == pytest.approx(1e-7, rel=1e-6)
     assert math.isnan(log_loss([], []))
     with pytest.raises(ValueError, match="3 of 4 probabilities"):
         log_loss([1.5, math.nan, -0.1, 0.5], [0, 1, 0, 1])
@@ -95,7 +95,7 @@ def test_calibration_is_predicted_over_observed() -> None:
 
 
 def test_metrics_of_a_task_worked_out_by_hand() -> None:
-    metrics = binary_metrics(np.float32([0.5, 0.25, 0.75]), np.float32([1, 0, 1]))
+    metrics = binary_metrics(np.array([0.5, 0.25, 0.75], np.float32), np.array([1, 0, 1], np.float32))
     assert metrics["auc"] == 1.0
     assert metrics["log_loss"] == pytest.approx(-(math.log(0.5) + 2 * math.log(0.75)) / 3)
     assert metrics["calibration"] == 0.75

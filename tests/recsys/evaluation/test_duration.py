@@ -86,7 +86,7 @@ def test_errors_equal_sklearn(rows: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 def test_metrics_of_a_task_worked_out_by_hand() -> None:
-    metrics = duration_metrics(np.float32([0, 12, 8]), np.float32([0, 8, 12]), threshold=10.0)
+    metrics = duration_metrics(np.array([0, 12, 8], np.float32), np.array([0, 8, 12], np.float32), threshold=10.0)
     assert metrics["mae"] == pytest.approx(8 / 3)
     assert metrics["rmse"] == pytest.approx(math.sqrt(32 / 3))
     assert metrics["rmse_log1p"] == pytest.approx(math.sqrt(2 / 3) * math.log(13 / 9))

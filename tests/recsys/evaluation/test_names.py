@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from recsys.config import BinaryTask, DurationTask
+from recsys.config import BinaryTask, DurationTask, Task
 from recsys.errors import InputError
 from recsys.evaluation.names import check_metric, higher_is_better, metric_names
 
-TASKS = [BinaryTask(kind="binary", name="ctr", label="click"), DurationTask(kind="duration", name="dwell", label="seconds")]
+TASKS: list[Task] = [BinaryTask(kind="binary", name="ctr", label="click"), DurationTask(kind="duration", name="dwell", label="seconds")]
 
 
 @pytest.mark.parametrize(

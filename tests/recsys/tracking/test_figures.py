@@ -35,18 +35,18 @@ def test_axes_say_what_they_show() -> None:
     steps, values = np.asarray(drawn.steps, float), np.asarray(drawn.losses)
     (weights,) = draw_weights(TASKS, steps, values).axes
     assert (weights.get_xlabel(), weights.get_ylabel()) == ("step", "weight")
-    assert [text.get_text() for text in weights.get_legend().get_texts()] == TASKS
+    assert weights.get_legend_handles_labels()[1] == TASKS
     assert [axes.get_title("left") for axes in draw_losses(TASKS, steps, values).axes] == [f"Loss of {task}" for task in TASKS]
     (auc,) = draw_auc(TASKS, drawn.evaluations).axes
-    assert [text.get_text() for text in auc.get_legend().get_texts()] == ["ctr  0.5400", "cvr  0.5800", "dwell  0.6200"]
+    assert auc.get_legend_handles_labels()[1] == ["ctr  0.5400", "cvr  0.5800", "dwell  0.6200"]
 
 
 def test_a_long_history_is_drawn_as_means_within_its_range() -> None:
     drawn = history(3_000)
     (axes,) = draw_weights(TASKS, np.arange(3_000.0), np.asarray(drawn.weights)).axes
-    curves = [line for line in axes.lines if line.get_label() in TASKS]
-    assert [len(curve.get_xdata()) for curve in curves] == [300] * 3
-    np.testing.assert_allclose(curves[1].get_ydata()[0], np.asarray(drawn.weights)[:10, 1].mean())
+    curves = [np.asarray(line.get_ydata()) for line in axes.lines if line.get_label() in TASKS]
+    assert [len(curve) for curve in curves] == [300] * 3
+    np.testing.assert_allclose(curves[1][0], np.asarray(drawn.weights)[:10, 1].mean())
     assert len(axes.collections) == 3
 
 

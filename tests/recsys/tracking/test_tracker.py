@@ -14,6 +14,7 @@ from recsys.errors import InputError
 from recsys.tracking.spool import Spool
 from recsys.tracking.store import checked_uri
 from recsys.tracking.tracker import NullTracker, Tracker
+from recsys.tracking.worker import Report
 
 
 def history(uri: str, run_id: str | None, key: str) -> list[tuple[int, float]]:
@@ -105,9 +106,9 @@ def test_replay_of_what_has_arrived_already_changes_nothing(uri: str, tmp_path: 
 
 
 def test_a_new_job_in_an_old_folder_gets_a_run_of_its_own_and_a_run_can_be_continued_by_its_id(uri: str, tmp_path: Path) -> None:
-    reports = []
-    for options in ({}, {}, {"resume": True}):
-        tracker = Tracker(uri, "folders", "job", tmp_path, **options)
+    reports: list[Report] = []
+    for resume in (False, False, True):
+        tracker = Tracker(uri, "folders", "job", tmp_path, resume=resume)
         tracker.log_metrics({"loss": 1.0}, len(reports))
         reports.append(tracker.close())
     elsewhere = Tracker(uri, "folders", "job", tmp_path / "moved", run_id=reports[0].run_id)
