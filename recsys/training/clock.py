@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,8 +38,9 @@ class Clock:
         self.step_in_epoch = 0
 
     def record(self, value: float, metrics: dict[str, float], higher_is_better: bool) -> bool:
-        """Note an evaluation; whether it is the best so far. A NaN value (one class alone) never is, unless it is the first."""
-        better = self.best is None or (value > self.best if higher_is_better else value < self.best)
+        """Note an evaluation; whether it is the best so far. A NaN value (one class alone) is only better than nothing."""
+        known = self.best is not None and not math.isnan(self.best)
+        better = not known or (value > self.best if higher_is_better else value < self.best)
         if better:
             self.best, self.best_step, self.best_metrics, self.without_gain = value, self.step, metrics, 0
         else:

@@ -50,7 +50,7 @@ def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | 
         if world.rank == 0:
             folder.prepare_output(output, config, resume=resume, overwrite=overwrite)
         dist.barrier()
-        trainer = _build(config, world, output, Console(quiet=world.rank > 0), resume)
+        trainer = build_trainer(config, world, output, Console(quiet=world.rank > 0), resume)
         with _closed_at_the_end(trainer.parts.tracker):
             if resume:
                 trainer.resume()
@@ -87,7 +87,8 @@ def _check_strategy(config: Config) -> None:
         raise InputError("mto.strategy: there is only one task to weigh; set mto.strategy=equal")
 
 
-def _build(config: Config, world: World, output: Path, console: Console, resume: bool) -> Trainer:
+def build_trainer(config: Config, world: World, output: Path, console: Console, resume: bool) -> Trainer:
+    """Everything that one rank trains with. Collective."""
     features = layout(config.features)
     statistics = _statistics(config, features, world, output, resume)
     splits = ["train", "valid", *(["test"] if config.data.test else [])]
@@ -118,7 +119,7 @@ def _balancer(config: Config, world: World) -> emtl.Balancer | Unshared:
 def _model(config: Config, features: Layout, world: World, balancer: emtl.Balancer | Unshared) -> DistributedModelParallel:
     # The same seed on every rank: DDP would send rank 0's values in any case, but then the world size would decide what they are.
     torch.manual_seed(config.run.seed)
-    model = build_model(features, config.tasks, config.model, fork=balancer.fork)
+    model = build_model(features, config.tasks, config.model, fork=balancer.fork, table_device=torch.device("meta"))
     rows = config.data.batch_size // world.size
     return wrap(model, world, config.train.sharding, config.train.sparse, config.run.seed, rows)
 

@@ -10,27 +10,26 @@ from torchrec.optim.keyed import CombinedOptimizer, KeyedOptimizer, KeyedOptimiz
 from torchrec.optim.optimizers import in_backward_optimizer_filter
 
 from recsys.config import DenseOptimizerConfig, TrainConfig
+from recsys.distributed import set_table_learning_rate
 
 
 class Optimizers:
     """AdamW for dense parameters beside the row-wise Adagrad that is fused into the tables' backward."""
 
     def __init__(self, model: DistributedModelParallel, config: TrainConfig, total_steps: int) -> None:
+        self.model = model
         self.config = config
         self.total_steps = total_steps
         self.dense_parameters = dict(in_backward_optimizer_filter(model.named_parameters()))
         self.dense = _adam(self.dense_parameters, config.dense)
         self.combined = CombinedOptimizer([("fused", model.fused_optimizer), ("dense", self.dense)])
-        self._rates = [(group, group["lr"]) for _, optimizer in self.combined.optimizers for group in optimizer.param_groups]
-        self.set_learning_rates(0)
 
     def set_learning_rates(self, step: int) -> None:
         """Set both learning rates to what they are in step `step` (0-based)."""
         factor = learning_rate_factor(self.config, step, self.total_steps)
-        for group, rate in self._rates:
-            group["lr"] = rate * factor
-        # The fused kernels take their rate when the optimizer steps, which is after the backward that uses it: push it now.
-        self.combined.optimizers[0][1].step()
+        set_table_learning_rate(self.model, self.config.sparse.learning_rate * factor)
+        for group in self.dense.param_groups:
+            group["lr"] = self.config.dense.learning_rate * factor
 
     def step(self) -> None:
         """Update the dense parameters from their reduced gradients and clear these."""

@@ -17,7 +17,7 @@ class Recording:
     steps: list[int] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
     weights: list[list[float]] = field(default_factory=list)
-    evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    evaluations: list[list[Any]] = field(default_factory=list)
     spacing: int = 1
 
     def note_step(self, step: int, tasks: list[str], metrics: dict[str, float]) -> None:
@@ -33,7 +33,7 @@ class Recording:
 
     def note_evaluation(self, step: int, metrics: dict[str, float]) -> None:
         """Keep the metrics of an evaluation."""
-        self.evaluations.append((step, metrics))
+        self.evaluations.append([step, metrics])
 
     def history(self, tasks: list[str]) -> History:
         """The form that figures are drawn from."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
 import emtl
@@ -86,9 +87,16 @@ class Trainer:
         with torch.autocast(parts.world.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16"):
             outputs = parts.model(batch)
         losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
-        parts.balancer.total(losses).backward()
+        parts.balancer.total(losses, *self._compared()).backward()
         self.telemetry.push(step, parts.balancer.losses, parts.balancer.weights)
         parts.optimizers.step()
+
+    def _compared(self) -> tuple[list[Tensor], list[Tensor]] | tuple[()]:
+        """What scope `parameters` takes gradients at: the shared parameters and the embeddings of this step."""
+        if self.config.mto.scope != "parameters":
+            return ()
+        model = self.parts.model.module
+        return model.shared_parameters(), model.shared_activations()
 
     def _train_epoch(self) -> None:
         clock, reader = self.clock, self.parts.readers["train"]
