@@ -11,6 +11,8 @@ from pydantic_core import PydanticUndefined
 
 from recsys.config import Config
 
+PLAIN_NAMES = {int: "integer", float: "number", str: "text", bool: "true/false"}
+
 
 def reference() -> str:
     """A Markdown table for each section of the configuration."""
@@ -72,7 +74,7 @@ def _type(annotation: Any) -> str:
         return f"map to {_type(inner[1])}"
     if inner:
         return _type(inner[0])
-    return {"int": "integer", "float": "number", "str": "text", "bool": "true/false"}.get(getattr(annotation, "__name__", ""), str(annotation))
+    return PLAIN_NAMES.get(annotation, str(annotation))
 
 
 def _default(field: FieldInfo) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +32,7 @@ class Batch(Pipelineable):
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The batch on `device`."""
-        return Batch(
-            **{name: None if part is None else part.to(device, non_blocking=non_blocking) for name, part in vars(self).items()}
-        )
+        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
 
     def record_stream(self, stream: torch.Stream) -> None:
         """Tell the allocator that `stream` uses this memory."""
@@ -42,4 +42,8 @@ class Batch(Pipelineable):
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        return Batch(**{name: None if part is None else part.pin_memory() for name, part in vars(self).items()})
+        return self._each(lambda part: part.pin_memory())
+
+    def _each(self, change: Callable[[Any], Any]) -> Batch:
+        parts: dict[str, Any] = {name: None if part is None else change(part) for name, part in vars(self).items()}
+        return Batch(**parts)

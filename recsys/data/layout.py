@@ -111,15 +111,14 @@ def _owned_tables(features: list[Feature]) -> Iterable[tuple[str, int, int, str]
 def _slots(features: list[Feature]) -> Iterable[Slot]:
     for feature in features:
         if isinstance(feature, IdFeature | IdsFeature):
-            lists = isinstance(feature, IdsFeature)
             yield Slot(
                 key=feature.name,
                 column=feature.column or feature.name,
                 table=feature.table or feature.name,
                 buckets=feature.buckets or 0,
                 encoding=feature.encoding,
-                max_length=feature.max_length if lists else None,
-                pooling=feature.pooling if lists else None,
+                max_length=feature.max_length if isinstance(feature, IdsFeature) else None,
+                pooling=feature.pooling if isinstance(feature, IdsFeature) else None,
             )
         if isinstance(feature, SequenceFeature):
             for item in feature.items:
@@ -142,4 +141,4 @@ def _check_targets(sequence: SequenceFeature, slots: dict[str, Slot]) -> None:
         if target is None or target.max_length is not None:
             raise InputError(f"features: {own.key} is attended with {item.target!r}, which is not an `id` feature")
         if target.table != own.table:
-            raise InputError(f"features: {own.key} is attended with {item.target!r}, so it must share its table: set `table: {target.table}`")
+            raise InputError(f"features: {own.key} is attended with {item.target!r}; they must share a table: set `table: {target.table}`")

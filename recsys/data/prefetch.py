@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ class _End:
         self.error = error
 
 
-def prefetch(produce: Callable[[threading.Event], Generator[Item, None, None]], depth: int) -> Iterator[Item]:
+def prefetch(produce: Callable[[threading.Event], Generator[Item, None, None]], depth: int) -> Generator[Item, None, None]:
     """The items of `produce(stop)`, made in a thread that is up to `depth` items ahead.
 
     An exception of the thread is raised here, after the items before it. When this iterator is closed early, `stop` is set, the thread's

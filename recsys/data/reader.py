@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -82,7 +82,7 @@ class Reader:
         """Rows of an epoch, over all ranks."""
         return self._plan.rows
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, from `start_step`; those before are skipped without decoding their windows.
 
         Raises InputError when data is damaged or against its schema. Closing the iterator stops its threads.

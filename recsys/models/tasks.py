@@ -14,6 +14,7 @@ from torch.nn import functional
 from recsys.config import BinaryTask, DurationTask, Task
 from recsys.data.batch import Batch
 
+
 @dataclass(frozen=True)
 class Kind:
     """Loss (B,) of raw outputs (B,) and labels (B,) of a task, and the prediction (B,) that raw outputs (B,) stand for."""

@@ -39,8 +39,9 @@ class Clock:
 
     def record(self, value: float, metrics: dict[str, float], higher_is_better: bool) -> bool:
         """Note an evaluation; whether it is the best so far. A NaN value (one class alone) is only better than nothing."""
-        known = self.best is not None and not math.isnan(self.best)
-        better = not known or (value > self.best if higher_is_better else value < self.best)
+        worst = -math.inf if higher_is_better else math.inf
+        best = worst if self.best is None or math.isnan(self.best) else self.best
+        better = self.best is None or (value > best if higher_is_better else value < best)
         if better:
             self.best, self.best_step, self.best_metrics, self.without_gain = value, self.step, metrics, 0
         else:

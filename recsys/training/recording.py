@@ -37,7 +37,8 @@ class Recording:
 
     def history(self, tasks: list[str]) -> History:
         """The form that figures are drawn from."""
-        return History(tasks, self.steps, self.weights, self.losses, self.evaluations)
+        evaluations = [(step, metrics) for step, metrics in self.evaluations]
+        return History(tasks, self.steps, self.weights, self.losses, evaluations)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, for `Recording(**fields)`."""

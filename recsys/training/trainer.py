@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.distributed.utils import none_throws
 
 import emtl
 from recsys.config import Config
@@ -88,7 +89,7 @@ class Trainer:
             outputs = parts.model(batch)
         losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
         parts.balancer.total(losses, *self._compared()).backward()
-        self.telemetry.push(step, parts.balancer.losses, parts.balancer.weights)
+        self.telemetry.push(step, none_throws(parts.balancer.losses), none_throws(parts.balancer.weights))
         parts.optimizers.step()
 
     def _compared(self) -> tuple[list[Tensor], list[Tensor]] | tuple[()]:

@@ -10,6 +10,7 @@ from job_cases import write_job
 
 from recsys.data.synthetic import Spec, generate
 
+
 @pytest.fixture(scope="session")
 def small_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of 12,000 rows with the columns of the demo."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 
@@ -76,7 +77,9 @@ def test_the_best_checkpoint_is_the_one_that_was_evaluated(job_file: JobFile, wo
     assert {path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")} == set(index.values())
 
 
-def test_a_save_that_is_killed_leaves_the_last_one(job_file: JobFile, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_is_killed_leaves_the_last_one(
+    job_file: JobFile, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = trainer_for(job_file(), world, tmp_path / "run", "train.steps=3")
     trainer.train()
     before = tensors(trainer._state())
@@ -105,7 +108,7 @@ def test_resuming_another_job_is_refused(job_file: JobFile, tmp_path: Path) -> N
     folder = tmp_path / "run"
     prepare_output(folder, config, resume=False, overwrite=False)
     prepare_output(folder, load_config(job_file(), ["train.steps=9"]), resume=True, overwrite=False)
-    with pytest.raises(InputError, match="model, run.seed changed"):
+    with pytest.raises(InputError, match=r"model, run\.seed changed"):
         prepare_output(folder, load_config(job_file(), ["model.experts=3", "run.seed=1"]), resume=True, overwrite=False)
     with pytest.raises(InputError, match="--resume goes on with the run there, --overwrite replaces it"):
         prepare_output(folder, config, resume=False, overwrite=False)
@@ -119,17 +122,21 @@ def test_resuming_another_job_is_refused(job_file: JobFile, tmp_path: Path) -> N
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
-@pytest.mark.parametrize("model", [{"architecture": "single", "bottom_layers": [16, 8]}, {"architecture": "ple", "levels": 2}])
-def test_every_kind_of_model_trains_to_a_result(job_file: JobFile, tmp_path: Path, model: dict[str, Any]) -> None:
+MODELS = {
+    "single": ({"architecture": "single", "bottom_layers": [16, 8]}, {"strategy": "equal"}),
+    "ple": ({"architecture": "ple", "levels": 2, "expert_layers": [16, 8]}, {"strategy": "normalized"}),
+    "shared_bottom": ({"architecture": "shared_bottom", "bottom_layers": [16, 8]}, {"strategy": "emtl", "scope": "parameters"}),
+}
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_every_kind_of_model_trains_to_a_result(job_file: JobFile, tmp_path: Path, architecture: str) -> None:
     path = job_file()
-    text = path.read_text().replace("  experts: 2\n", "")
-    path.write_text(text if model["architecture"] == "ple" else text.replace("  expert_layers:\n  - 16\n  - 8\n", ""))
-    settings = [f"model.{key}={json.dumps(value)}" for key, value in model.items()]
-    if model["architecture"] == "single":
-        path.write_text(path.read_text().replace("  regularizer: log_variance\n", "").replace("  alpha: 0.5\n", "").replace("  beta: 0.9\n", ""))
-        settings.append("mto.strategy=equal")
+    document = yaml.safe_load(path.read_text())
+    document["model"], document["mto"] = MODELS[architecture]
+    path.write_text(yaml.safe_dump(document))
     result_file = tmp_path / "result.json"
-    run_job(load_config(path, [*settings, "train.steps=4"]), resume=False, overwrite=False, json_file=result_file)
+    run_job(load_config(path, ["train.steps=4"]), resume=False, overwrite=False, json_file=result_file)
     result = json.loads(result_file.read_text())
     assert result["steps"] == 4 and 0 <= result["metrics"]["test/ctr/auc"] <= 1
     assert set(json.loads((tmp_path / "run" / "plan.json").read_text())[0]) >= {"table", "sharding", "ranks", "rows"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -37,8 +38,8 @@ def test_learning_rates_rise_and_then_never_do_again(warmup: int, schedule: str,
     config = TrainConfig(warmup_steps=warmup, schedule=schedule)  # type: ignore[arg-type]
     factors = [learning_rate_factor(config, step, total) for step in range(total + 1)]
     assert all(0 <= factor <= 1 for factor in factors)
-    assert all(a < b for a, b in zip(factors[: max(warmup - 1, 0)], factors[1:warmup], strict=True))
-    assert factors[warmup] == 1 and all(a >= b for a, b in zip(factors[warmup:], factors[warmup + 1 :], strict=False))
+    assert all(a < b for a, b in pairwise(factors[:warmup]))
+    assert factors[warmup] == 1 and all(a >= b for a, b in pairwise(factors[warmup:]))
     assert factors[total] == pytest.approx(1.0 if schedule == "constant" else 0.0)
 
 

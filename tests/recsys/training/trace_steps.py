@@ -1,6 +1,6 @@
 """Run under torchrun: trains the jobs given as files and writes what each step of each rank used.
 
-    torchrun --nproc-per-node N trace_steps.py OUTPUT STEPS CONFIG ...
+torchrun --nproc-per-node N trace_steps.py OUTPUT STEPS CONFIG ...
 """
 
 from __future__ import annotations
