@@ -114,6 +114,7 @@ class NumberFeature(Section):
     column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
     log1p: bool = Field(False, description="Take log(1 + x) first; x must not be below 0.")
     standardise: bool = Field(True, description="Subtract the mean and divide by the deviation of the training files.")
+    clip: PositiveFloat | None = Field(None, description="Largest absolute value after that; farther ones are set to it.")
 
 
 Feature = Annotated[IdFeature | IdsFeature | SequenceFeature | NumberFeature, Field(discriminator="kind")]
@@ -201,7 +202,17 @@ class MtoConfig(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class DenseOptimizerConfig(Section):
+class LearningRate(Section):
+    """A learning rate and its course over the training."""
+
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="Course after the warm-up, down to 0 at the last epoch's end."
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises from 0.")
+
+
+class DenseOptimizerConfig(LearningRate):
     """Adam for everything that is not an embedding table."""
 
     learning_rate: PositiveFloat = 1e-3
@@ -209,7 +220,7 @@ class DenseOptimizerConfig(Section):
     clip_norm: PositiveFloat | None = Field(None, description="Largest norm of the dense gradient, after its reduction over ranks.")
 
 
-class SparseOptimizerConfig(Section):
+class SparseOptimizerConfig(LearningRate):
     """Row-wise Adagrad, fused into the tables' backward."""
 
     learning_rate: PositiveFloat = 0.05
@@ -230,8 +241,6 @@ class TrainConfig(Section):
     steps: PositiveInt | None = Field(None, description="Stop after this many steps, whatever the epoch.")
     dense: DenseOptimizerConfig = DenseOptimizerConfig()
     sparse: SparseOptimizerConfig = SparseOptimizerConfig()
-    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Course of both learning rates after the warm-up.")
-    warmup_steps: int = Field(0, ge=0, description="Steps over which both learning rates rise from 0.")
     precision: Literal["float32", "bfloat16"] = "float32"
     sharding: ShardingConfig = ShardingConfig()
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; at each evaluation when left out.")

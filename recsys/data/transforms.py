@@ -77,7 +77,8 @@ class Transforms:
         for position, (feature, moments) in enumerate(self._numbers):
             numbers = scaled(feature, batch.column(column_of(feature)), where)
             numbers = np.where(np.isnan(numbers), moments.mean, numbers)
-            dense[:, position] = (numbers - moments.mean) / (moments.deviation or 1.0) if feature.standardise else numbers
+            numbers = (numbers - moments.mean) / (moments.deviation or 1.0) if feature.standardise else numbers
+            dense[:, position] = numbers if feature.clip is None else np.clip(numbers, -feature.clip, feature.clip)
         return dense
 
     def _masks(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:

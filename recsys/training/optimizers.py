@@ -9,7 +9,7 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.optim.keyed import CombinedOptimizer, KeyedOptimizer, KeyedOptimizerWrapper
 from torchrec.optim.optimizers import in_backward_optimizer_filter
 
-from recsys.config import DenseOptimizerConfig, TrainConfig
+from recsys.config import DenseOptimizerConfig, LearningRate, TrainConfig
 from recsys.distributed import set_table_learning_rate
 
 
@@ -26,10 +26,9 @@ class Optimizers:
 
     def set_learning_rates(self, step: int) -> None:
         """Set both learning rates to what they are in step `step` (0-based)."""
-        factor = learning_rate_factor(self.config, step, self.total_steps)
-        set_table_learning_rate(self.model, self.config.sparse.learning_rate * factor)
+        set_table_learning_rate(self.model, learning_rate(self.config.sparse, step, self.total_steps))
         for group in self.dense.param_groups:
-            group["lr"] = self.config.dense.learning_rate * factor
+            group["lr"] = learning_rate(self.config.dense, step, self.total_steps)
 
     def step(self) -> None:
         """Update the dense parameters from their reduced gradients and clear these."""
@@ -46,16 +45,16 @@ class Optimizers:
         self.dense.zero_grad(set_to_none=True)
 
 
-def learning_rate_factor(config: TrainConfig, step: int, total_steps: int) -> float:
-    """The factor on both learning rates in step `step` of `total_steps`: a linear warm-up, then the configured course down to 0."""
+def learning_rate(config: LearningRate, step: int, total_steps: int) -> float:
+    """The learning rate in step `step` of `total_steps`: a linear warm-up, then the configured course."""
     if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
+        return config.learning_rate * (step + 1) / config.warmup_steps
     progress = min(1.0, (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps))
     if config.schedule == "linear":
-        return 1.0 - progress
+        return config.learning_rate * (1.0 - progress)
     if config.schedule == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * progress))
-    return 1.0
+        return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+    return config.learning_rate
 
 
 def _adam(parameters: dict[str, torch.nn.Parameter], config: DenseOptimizerConfig) -> KeyedOptimizer:

@@ -36,6 +36,11 @@ def trainer_for(path: Path, world: World, output: Path, *settings: str) -> Train
     return build_trainer(config, world, output, Console(quiet=True), resume=False)
 
 
+def as_text(trainer: Trainer) -> str:
+    """Where the trainer stands, in a form in which NaN equals NaN."""
+    return json.dumps([trainer.clock.to_json(), trainer.recording.to_json()])
+
+
 def tensors(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """All tensors of a nested state by their path."""
     found: dict[str, torch.Tensor] = {}
@@ -50,21 +55,24 @@ def tensors(state: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def test_forty_steps_and_forty_more_are_eighty(job_file: JobFile, world: World, tmp_path: Path) -> None:
-    path = job_file(model={"dropout": 0.2}, train={"epochs": 2, "schedule": "cosine", "warmup_steps": 10}, evaluate={"every": 20})
+    path = job_file(
+        model={"dropout": 0.2},
+        train={"epochs": 2, "dense": {"schedule": "cosine", "warmup_steps": 10}, "sparse": {"schedule": "linear"}},
+        evaluate={"every": 20},
+    )
     unbroken = trainer_for(path, world, tmp_path / "unbroken", "train.steps=80")
     unbroken.train()
     first = trainer_for(path, world, tmp_path / "broken", "train.steps=40")
     first.train()
     second = trainer_for(path, world, tmp_path / "broken", "train.steps=80")
     second.resume()
-    assert second.clock.step == 40 and second.clock == first.clock
+    assert second.clock.step == 40 and as_text(second) == as_text(first)
     second.train()
     expected, actual = tensors(unbroken._state()), tensors(second._state())
     assert expected.keys() == actual.keys() and any("momentum" in key or "exp_avg" in key for key in expected)
     for name, tensor in expected.items():
         torch.testing.assert_close(actual[name], tensor, rtol=0, atol=0, msg=f"{name} differs")
-    assert second.clock == unbroken.clock
-    assert json.dumps(second.recording.to_json()) == json.dumps(unbroken.recording.to_json())
+    assert as_text(second) == as_text(unbroken)
 
 
 def test_the_best_checkpoint_is_the_one_that_was_evaluated(job_file: JobFile, world: World, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import TrainConfig
+from recsys.config import LearningRate
 from recsys.training.clock import Clock
-from recsys.training.optimizers import learning_rate_factor
+from recsys.training.optimizers import learning_rate
 from recsys.training.recording import MOST_POINTS, Recording
 from recsys.training.telemetry import NotFiniteError, Telemetry
 
@@ -35,8 +35,8 @@ def test_metrics_are_means_over_the_window() -> None:
 
 @given(st.integers(0, 50), st.sampled_from(["constant", "linear", "cosine"]), st.integers(51, 500))
 def test_learning_rates_rise_and_then_never_do_again(warmup: int, schedule: str, total: int) -> None:
-    config = TrainConfig(warmup_steps=warmup, schedule=schedule)  # type: ignore[arg-type]
-    factors = [learning_rate_factor(config, step, total) for step in range(total + 1)]
+    config = LearningRate(learning_rate=0.5, warmup_steps=warmup, schedule=schedule)  # type: ignore[arg-type]
+    factors = [2 * learning_rate(config, step, total) for step in range(total + 1)]
     assert all(0 <= factor <= 1 for factor in factors)
     assert all(a < b for a, b in pairwise(factors[:warmup]))
     assert factors[warmup] == 1 and all(a >= b for a, b in pairwise(factors[warmup:]))
