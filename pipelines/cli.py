@@ -11,7 +11,7 @@ from pipelines.config import app as config_app
 from pipelines.generate import generate
 from pipelines.prepare import app as prepare_app
 from pipelines.train import train
-from recsys.errors import InputError
+from recsys.errors import InputError, JobError
 
 app = typer.Typer(
     name="recsys",
@@ -33,6 +33,9 @@ def run(command: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except JobError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -54,22 +55,19 @@ def _quieten() -> None:
 
 def worker() -> None:
     """One rank under torchrun's agent: a failure is left for the agent to tell, with exit code 2 for bad input."""
-    import traceback
-
     from recsys.training.launcher import BAD_INPUT, report_failure
-    from recsys.training.telemetry import NotFiniteError
 
+    # The agent ends the other ranks this way when one has failed; rank 0 still has to close its MLflow run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(train)
         app()
-    except (InputError, NotFiniteError) as error:
+    except Exception as error:
         report_failure(error)
         sys.exit(BAD_INPUT if isinstance(error, InputError) else 1)
-    except Exception as error:
-        traceback.print_exc()
-        report_failure(error)
-        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -275,3 +275,9 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _streams_divide_the_evaluation_batch(self) -> Config:
+        if self.evaluate.batch_size % self.data.streams:
+            raise ValueError(f"evaluate.batch_size {self.evaluate.batch_size} must be a multiple of data.streams {self.data.streams}")
+        return self

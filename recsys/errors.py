@@ -1,8 +1,12 @@
-"""The one exception for input that a person can mend."""
+"""Errors that are told in a line, without a traceback."""
 
 
 class InputError(Exception):
     """Bad input: one line that says what is wrong, where, and how to mend it.
 
-    The command line prints the message without a traceback and ends with exit code 2.
+    The command line prints the message and ends with exit code 2.
     """
+
+
+class JobError(Exception):
+    """A job that had to stop, and why, in one line. The command line prints the message and ends with exit code 1."""

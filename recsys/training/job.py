@@ -39,7 +39,7 @@ from recsys.training.unshared import Unshared
 def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | None) -> None:
     """Train, put the best checkpoint back, evaluate it on the test split, and record everything. Collective.
 
-    Raises InputError for a configuration or log that can't be used, NotFiniteError when a loss becomes NaN.
+    Raises InputError for a configuration or log that can't be used, JobError when a loss becomes NaN.
     """
     started = time.perf_counter()
     check_metric(config.evaluate.metric, config.tasks)
@@ -71,7 +71,7 @@ def _closed_at_the_end(tracker: Tracking) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", timeout_seconds=20)
         raise
 
 

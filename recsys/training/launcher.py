@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from recsys.errors import InputError
+from recsys.errors import InputError, JobError
 
 BAD_INPUT = 2
-
-
-class WorkerError(RuntimeError):
-    """A worker process failed; its own output says why."""
 
 
 def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     """Run `python -m module arguments` in `nproc` processes and wait for them.
 
-    Raises InputError with a worker's own message when it ended with bad input, WorkerError when one failed otherwise.
+    Raises InputError with a worker's own message when it ended with bad input, JobError when one failed otherwise.
     """
     # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
@@ -42,21 +41,22 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
         max_restarts=0,
         monitor_interval=0.2,
     )
+    # What it would warn of is told in one line by whoever calls this.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         elastic_launch(config, sys.executable)("-m", module, *arguments)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        message = _message(failure.error_file)
-        if failure.exitcode == BAD_INPUT and message:
-            raise InputError(message) from None
-        raise WorkerError(message or f"rank {rank} ended with exit code {failure.exitcode}") from None
+        raise _cause(error.failures) from None
 
 
 def report_failure(error: BaseException) -> None:
     """Leave a worker's message where its agent looks for it, so that it is told once and not by every rank."""
+    told = str(error) if isinstance(error, InputError | JobError) else "".join(traceback.format_exception(error))
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
-        details = {"message": str(error), "extraInfo": {"timestamp": str(int(time.time()))}}
+        now = time.time()
+        # The form that torchrun reads too, whose times are whole seconds.
+        details = {"message": told, "extraInfo": {"timestamp": str(int(now))}, "time": now}
         Path(path).write_text(json.dumps({"message": details}))
 
 
@@ -65,9 +65,18 @@ def under_agent() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def _message(error_file: str) -> str:
+def _cause(failures: dict[int, Any]) -> InputError | JobError:
+    """The failure that the others followed from: the first that was told, because a rank whose peer is gone fails a moment later."""
+    reports = {rank: _report(failure.error_file) for rank, failure in failures.items()}
+    told = sorted((report["time"], rank) for rank, report in reports.items() if report)
+    if not told:
+        return JobError("; ".join(f"rank {rank} ended with exit code {failure.exitcode}" for rank, failure in failures.items()))
+    rank = told[0][1]
+    kind = InputError if failures[rank].exitcode == BAD_INPUT else JobError
+    return kind(reports[rank]["message"])
+
+
+def _report(error_file: str) -> dict[str, Any]:
     path = Path(error_file)
-    if not path.is_file():
-        return ""
-    details = json.loads(path.read_text())["message"]
-    return details["message"] if isinstance(details, dict) else str(details)
+    details = json.loads(path.read_text())["message"] if path.is_file() else {}
+    return details if "time" in details else {}

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-class NotFiniteError(RuntimeError):
-    """A loss became NaN or infinite."""
+from recsys.errors import JobError
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Telemetry:
         self._recent: deque[Tensor] = deque(maxlen=window)
 
     def push(self, step: int, losses: Tensor, weights: Tensor) -> None:
-        """Note step `step` with (K,) losses and (K,) weights. Raises NotFiniteError naming task and step."""
+        """Note step `step` with (K,) losses and (K,) weights. Raises JobError naming task and step."""
         values = torch.stack([losses.double(), weights.double()])
         event = None
         if values.is_cuda:
@@ -67,7 +65,7 @@ class Telemetry:
         finite = torch.isfinite(sent.values).all(dim=0).tolist()
         wrong = [task for task, good in zip(self.tasks, finite, strict=True) if not good]
         if wrong:
-            raise NotFiniteError(
+            raise JobError(
                 f"the loss of {', '.join(wrong)} is not finite in step {sent.step}: lower train.dense.learning_rate or "
                 "train.sparse.learning_rate, or look for extreme numbers in the log; the last checkpoint is untouched"
             )

@@ -11,17 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config import LearningRate
+from recsys.errors import JobError
 from recsys.training.clock import Clock
 from recsys.training.optimizers import learning_rate
 from recsys.training.recording import MOST_POINTS, Recording
-from recsys.training.telemetry import NotFiniteError, Telemetry
+from recsys.training.telemetry import Telemetry
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_names_task_and_step(value: float) -> None:
     telemetry = Telemetry(["ctr", "cvr"])
     telemetry.push(6, torch.tensor([0.5, 0.2]), torch.ones(2))
-    with pytest.raises(NotFiniteError, match="the loss of cvr is not finite in step 7"):
+    with pytest.raises(JobError, match="the loss of cvr is not finite in step 7"):
         telemetry.push(7, torch.tensor([0.5, value]), torch.ones(2))
 
 
