@@ -11,8 +11,8 @@ import typer
 def generate(
     output: Annotated[Path, typer.Option(help="Folder of the log; an earlier log there is replaced.")],
     rows: Annotated[int, typer.Option(help="Impressions.")] = 200_000,
-    users: Annotated[int, typer.Option(help="Users.")] = 10_000,
-    items: Annotated[int, typer.Option(help="Items.")] = 5_000,
+    users: Annotated[int, typer.Option(help="Users.")] = 2_000,
+    items: Annotated[int, typer.Option(help="Items.")] = 1_000,
     days: Annotated[int, typer.Option(help="Days: the first 80 % train, then valid, then test.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same log.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the description of the log, as JSON.")] = None,

@@ -62,8 +62,8 @@ class Spec:
     """What to generate."""
 
     rows: int = 200_000
-    users: int = 10_000
-    items: int = 5_000
+    users: int = 2_000
+    items: int = 1_000
     days: int = 10
     seed: int = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -66,7 +67,14 @@ def under_agent() -> bool:
 
 
 def _cause(failures: dict[int, Any]) -> InputError | JobError:
-    """The failure that the others followed from: the first that was told, because a rank whose peer is gone fails a moment later."""
+    """The failure that the others followed from, because a rank whose peer is gone fails a moment later.
+
+    That is a rank that was killed, by anything but the agent's own SIGTERM, or else the first that told of its failure.
+    """
+    for rank, failure in failures.items():
+        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
+            name = signal.Signals(-failure.exitcode).name
+            return JobError(f"rank {rank} was killed by {name} (out of memory?); --resume goes on from the last checkpoint")
     reports = {rank: _report(failure.error_file) for rank, failure in failures.items()}
     told = sorted((report["time"], rank) for rank, report in reports.items() if report)
     if not told:

@@ -70,7 +70,7 @@ def test_two_processes_train_evaluate_and_track_and_one_goes_on(log: Path, tmp_p
     assert [point.step for point in client.get_metric_history(result["run_id"], "cvr/loss")] == [10, 20, 30]
     weights = sum(recorded.metrics[f"{task}/weight"] for task in ("ctr", "cvr", "dwell"))
     assert weights == pytest.approx(3)
-    assert recorded.params["features.user_id.buckets"] == "10000" and recorded.params["mto.alpha"] == "0.5"
+    assert recorded.params["features.user_id.buckets"] == "2000" and recorded.params["mto.alpha"] == "0.5"
     assert recorded.tags["version.torch"] == torch.__version__ and recorded.tags["world_size"] == "2"
     artifacts = {artifact.path for artifact in client.list_artifacts(result["run_id"])}
     assert artifacts >= {"config.yaml", "plan.json", "statistics.json", "_schema.yaml", "figures"}

@@ -1,0 +1,49 @@
+"""A rank that is killed takes the job down at once, and the job goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from job_cases import write_job
+
+from recsys.data.synthetic import Spec, generate
+
+RECSYS = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+
+
+def ranks_of(agent: int) -> list[int]:
+    """Process ids of the workers under `agent`."""
+    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+    return [int(child) for child in children if "pipelines.train" in Path(f"/proc/{child}/cmdline").read_text().split("\0")]
+
+
+def wait_for(path: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.1)
+
+
+def test_a_killed_rank_ends_the_job_in_one_line_and_resume_finishes_it(tmp_path: Path) -> None:
+    log, result = tmp_path / "log", tmp_path / "result.json"
+    generate(Spec(rows=8_000, users=300, items=200, days=10, seed=5), log)
+    path = write_job(log, tmp_path, train={"epochs": 40, "checkpoint_every": 10}, evaluate={"every": 1000})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    job = subprocess.Popen([*RECSYS, "train", str(path), "--nproc", "2"], stderr=subprocess.PIPE, text=True, env=environment)
+    wait_for(tmp_path / "run" / "checkpoints" / "index.json", 120)
+    os.kill(ranks_of(job.pid)[1], signal.SIGKILL)
+    _, told = job.communicate(timeout=60)
+    assert job.returncode == 1
+    assert told == "failed: rank 1 was killed by SIGKILL (out of memory?); --resume goes on from the last checkpoint\n"
+
+    latest = json.loads((tmp_path / "run" / "checkpoints" / "index.json").read_text())["latest"]
+    step = int(latest.removeprefix("step-"))
+    command = [*RECSYS, "train", str(path), "--resume", "--set", f"train.steps={step + 5}", "--json", str(result)]
+    subprocess.run(command, check=True, env=environment, timeout=120)
+    assert json.loads(result.read_text())["steps"] == step + 5
