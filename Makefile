@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Asked only where pip's own settings don't lead to the CPU build of torch.
 PYTORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint generated install clean
 
 demo: install
 	$(BIN)/recsys generate --output data/demo --rows 200000
@@ -22,11 +22,18 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What is generated from the configuration classes: the schema for editors and the reference at the README's end.
+generated: install
+	$(BIN)/recsys config schema > configs/schema.json
+	sed -i -n '1,/<!-- reference -->/p' README.md
+	$(BIN)/recsys config reference >> README.md
+	echo '<!-- /reference -->' >> README.md
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml requirements/cpu.txt requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile torch==2.13.0+cpu || $(BIN)/pip install --quiet --no-compile torch==2.13.0+cpu --index-url $(PYTORCH_CPU_INDEX)
+	$(BIN)/pip install --quiet --no-compile --no-deps torch==2.13.0+cpu || $(BIN)/pip install --quiet --no-compile --no-deps torch==2.13.0+cpu --index-url $(PYTORCH_CPU_INDEX)
 	$(BIN)/pip install --quiet --no-compile -r requirements/cpu.txt -c requirements/constraints.txt
 	touch $@
 

@@ -27,7 +27,7 @@ app.add_typer(config_app, name="config")
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run a command; bad input ends in its message and exit code 2, Ctrl-C in 130, any other failure in a traceback and 1."""
+    """Run a command; bad input ends in its message and exit code 2, a job that had to stop in its message and 1."""
     try:
         command()
     except InputError as error:
@@ -36,9 +36,6 @@ def run(command: Callable[[], None]) -> None:
     except JobError as error:
         print(f"failed: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def main() -> None:

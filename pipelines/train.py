@@ -39,6 +39,8 @@ def train(
         launch("pipelines.train", [str(config), *flags, *([f"--json={json_file}"] if json_file else [])], nproc)
         return
     _quieten()
+    # An agent, a container engine or a scheduler ends a job this way; rank 0 still has to close its MLflow run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from recsys.training.job import run_job
 
     run_job(resolved, resume=resume, overwrite=overwrite, json_file=json_file)
@@ -57,8 +59,6 @@ def worker() -> None:
     """One rank under torchrun's agent: a failure is left for the agent to tell, with exit code 2 for bad input."""
     from recsys.training.launcher import BAD_INPUT, report_failure
 
-    # The agent ends the other ranks this way when one has failed; rank 0 still has to close its MLflow run.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(train)
@@ -66,8 +66,6 @@ def worker() -> None:
     except Exception as error:
         report_failure(error)
         sys.exit(BAD_INPUT if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,12 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
         run_name=config.run.name,
         output=output,
         resume=resume,
-        tags={"strategy": config.mto.strategy, "architecture": config.model.architecture, "device": world.device.type},
+        tags={
+            "mlflow.source.name": "recsys train",
+            "strategy": config.mto.strategy,
+            "architecture": config.model.architecture,
+            "device": world.device.type,
+        },
         # A resumed run has its parameters, and MLflow refuses to change one, such as train.steps.
         params={} if resume else parameters(config),
     )
@@ -214,4 +219,6 @@ def _say_where(console: Console, result: dict[str, Any], config: Config) -> None
     console.print(f"\n{speed}, {result['seconds']:.0f} s in all, {result['world_size']} process(es)", highlight=False)
     console.print(f"checkpoints, figures and result.json are in {result['output']}", highlight=False)
     if config.tracking.enabled:
-        console.print(f"{result['tracking']} to experiment {config.tracking.experiment} at {config.tracking.uri}", highlight=False)
+        console.print(
+            f"{result['tracking']} to experiment {config.tracking.experiment} at {config.tracking.uri}", highlight=False, soft_wrap=True
+        )

@@ -27,6 +27,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -46,6 +47,8 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         elastic_launch(config, sys.executable)("-m", module, *arguments)
+    except SignalException:
+        raise KeyboardInterrupt from None
     except ChildFailedError as error:
         raise _cause(error.failures) from None
 

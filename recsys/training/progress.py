@@ -51,7 +51,7 @@ class Display:
         self.progress.update(self.bar, completed=clock.step, epoch=epoch, speed=speed, told=told)
         if not self.console.is_terminal and now - self._spoke > SECONDS_BETWEEN_LINES:
             self._spoke = now
-            self.console.print(f"epoch {epoch}  step {clock.step}  {speed} samples/s  {told}", highlight=False)
+            self.console.print(f"epoch {epoch}  step {clock.step}  {speed} samples/s  {told}", highlight=False, soft_wrap=True)
 
     def evaluated(self, clock: Clock, metrics: dict[str, float], best: bool) -> None:
         """Print a line for an evaluation."""

@@ -1,4 +1,4 @@
-"""A rank that is killed takes the job down at once, and the job goes on from its last checkpoint."""
+"""A job that is stopped ends at once, says so in one line, and goes on from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,25 @@ import time
 from pathlib import Path
 
 from job_cases import write_job
+from mlflow import MlflowClient
 
 from recsys.data.synthetic import Spec, generate
 
 RECSYS = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+
+
+def test_sigterm_ends_a_job_quietly_and_its_run_is_closed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    generate(Spec(rows=4_000, users=300, items=200, days=10, seed=5), log)
+    path = write_job(log, tmp_path, train={"epochs": 400, "checkpoint_every": 10}, evaluate={"every": 10_000}, tracking={"enabled": True})
+    job = subprocess.Popen([*RECSYS, "train", str(path)], stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "run" / "checkpoints" / "index.json", 120)
+    job.terminate()
+    _, told = job.communicate(timeout=60)
+    assert (job.returncode, told) == (130, "")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    run_id = json.loads((tmp_path / "run" / "run.json").read_text())["run_id"]
+    assert client.get_run(run_id).info.status == "KILLED"
 
 
 def ranks_of(agent: int) -> list[int]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.config import Config
 from recsys.config_file import dump_config, json_schema, load_config
+from recsys.config_reference import reference
 from recsys.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,11 @@ def test_no_unknown_key_of_any_spelling_is_taken(key: str) -> None:
 
 def test_the_schema_in_the_repository_is_the_generated_one() -> None:
     assert json.loads((ROOT / "configs" / "schema.json").read_text()) == json.loads(json_schema())
+
+
+def test_the_reference_in_the_readme_is_the_generated_one() -> None:
+    written = (ROOT / "README.md").read_text().partition("<!-- reference -->")[2].partition("<!-- /reference -->")[0]
+    assert written.strip() == reference().strip(), "run: make generated"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
