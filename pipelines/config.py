@@ -14,11 +14,15 @@ app = typer.Typer(help="Show a resolved configuration, its JSON schema, or the r
 def show(
     config: Annotated[Path, typer.Argument(help="YAML file.")],
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override, such as train.epochs=1.")] = [],  # noqa: B006
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it for machines.")] = None,
 ) -> None:
     """Print the configuration with every default filled in."""
     from recsys.config_file import dump_config, load_config
 
-    typer.echo(dump_config(load_config(config, overrides)), nl=False)
+    resolved = load_config(config, overrides)
+    typer.echo(dump_config(resolved), nl=False)
+    if json_file is not None:
+        json_file.write_text(resolved.model_dump_json(indent=1) + "\n")
 
 
 @app.command()

@@ -7,6 +7,8 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+import torch
+
 from recsys.config import BinaryTask, DataConfig, DurationTask
 from recsys.data.batch import Batch
 from recsys.data.columns import Rows, join, to_batch
@@ -96,7 +98,9 @@ class Reader:
             try:
                 for step in range(start_step, plan.steps):
                     parts = [part for stream in streams if (part := stream.rows(step)) is not None]
-                    yield to_batch(parts or [self._transforms.padding], *self._keys)
+                    batch = to_batch(parts or [self._transforms.padding], *self._keys)
+                    # Copies to a GPU are only asynchronous from page-locked memory; pinning waits, so it is done here, ahead.
+                    yield batch.pin_memory() if torch.cuda.is_available() else batch
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
