@@ -6,52 +6,42 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from recsys.config import Task
 
-# (metric, heading, format) by kind of task; a table each, because they have little in common and a terminal has 80 columns.
-COLUMNS = {
-    "binary": (
-        ("auc", "AUC", "{:.4f}"),
-        ("log_loss", "log loss", "{:.4f}"),
-        ("calibration", "calibration", "{:.3f}"),
-        ("rows", "rows", "{:,.0f}"),
-        ("positives", "positives", "{:,.0f}"),
-    ),
-    "duration": (
-        ("auc", "AUC", "{:.4f}"),
-        ("rmse_log1p", "RMSE log1p", "{:.4f}"),
-        ("rmse", "RMSE s", "{:.1f}"),
-        ("mae", "MAE s", "{:.1f}"),
-        ("spearman", "Spearman", "{:.3f}"),
-        ("xauc", "XAUC", "{:.3f}"),
-        ("rows", "rows", "{:,.0f}"),
-    ),
+# Metric -> how it is shown.
+SHOWN = {
+    "auc": ("AUC", "{:.4f}"),
+    "log_loss": ("log loss", "{:.4f}"),
+    "calibration": ("calibration: predicted / observed", "{:.3f}"),
+    "rmse_log1p": ("RMSE of log(1 + seconds)", "{:.4f}"),
+    "rmse": ("RMSE, seconds", "{:.1f}"),
+    "mae": ("MAE, seconds", "{:.1f}"),
+    "spearman": ("Spearman", "{:.3f}"),
+    "xauc": ("XAUC", "{:.3f}"),
+    "rows": ("rows", "{:,.0f}"),
+    "positives": ("positives", "{:,.0f}"),
 }
 
 
 def print_metrics(console: Console, title: str, metrics: dict[str, float], tasks: Sequence[Task]) -> None:
-    """Print a table for each kind of task, with a row a task, of metrics keyed `TASK/METRIC`."""
+    """Print a column a task and a row a metric of metrics keyed `TASK/METRIC`; what a kind of task doesn't have stays empty."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("")
+    for task in tasks:
+        table.add_column(task.name, justify="right", no_wrap=True)
+    for metric, (heading, form) in SHOWN.items():
+        values = [metrics.get(f"{task.name}/{metric}") for task in tasks]
+        if any(value is not None for value in values):
+            table.add_row(heading, *("" if value is None else form.format(value) for value in values))
     console.print(f"\n{title}", style="bold", highlight=False)
-    for kind, columns in COLUMNS.items():
-        shown = [task for task in tasks if task.kind == kind]
-        if shown:
-            console.print(_table(columns, shown, metrics))
+    console.print(table)
     for task in tasks:
         if task.kind == "duration":
-            console.print(f"AUC of {task.name}: longer than {task.threshold:g} s against not", highlight=False)
-
-
-def _table(columns: Sequence[tuple[str, str, str]], tasks: Sequence[Task], metrics: dict[str, float]) -> Table:
-    table = Table()
-    table.add_column("task", no_wrap=True)
-    for _, heading, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for task in tasks:
-        table.add_row(task.name, *(form.format(metrics[f"{task.name}/{metric}"]) for metric, _, form in columns))
-    return table
+            console.print(f"  a positive of {task.name} is longer than {task.threshold:g} s", highlight=False)
 
 
 def for_machines(metrics: dict[str, float]) -> dict[str, float | None]:
