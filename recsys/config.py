@@ -120,24 +120,26 @@ class NumberFeature(Section):
 Feature = Annotated[IdFeature | IdsFeature | SequenceFeature | NumberFeature, Field(discriminator="kind")]
 
 
-class BinaryTask(Section):
-    """A yes/no label."""
+class CommonTask(Section):
+    """What every task has."""
 
-    kind: Literal["binary"]
     name: Name
-    label: str = Field(description="Column with 0, 1 or null (null: the row has no label).")
     space: str | None = Field(None, description="Column that must be 1 for a row to count, such as the click for a conversion.")
     weight: PositiveFloat = Field(1.0, description="Factor of the task's loss.")
 
 
-class DurationTask(Section):
+class BinaryTask(CommonTask):
+    """A yes/no label."""
+
+    kind: Literal["binary"]
+    label: str = Field(description="Column with 0, 1 or null (null: the row has no label).")
+
+
+class DurationTask(CommonTask):
     """A time in seconds, heavy-tailed, with zeros."""
 
     kind: Literal["duration"]
-    name: Name
     label: str = Field(description="Column with seconds, not below 0, or null (null: the row has no label).")
-    space: str | None = Field(None, description="Column that must be 1 for a row to count.")
-    weight: PositiveFloat = Field(1.0, description="Factor of the task's loss.")
     loss: Literal["log_huber"] = "log_huber"
     delta: PositiveFloat = Field(2.0, description="Error of log(1 + seconds) at which Huber's loss turns from squared to linear.")
     threshold: PositiveFloat = Field(10.0, description="Seconds; the task's AUC is that of 'longer than this'.")

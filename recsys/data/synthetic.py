@@ -18,7 +18,17 @@ from scipy.special import ndtri
 from recsys.data.best import BestScore
 from recsys.data.memory import Memory
 from recsys.data.schema import Kind, Schema, columns_of
-from recsys.data.world import DEVICES, DWELL_SPREAD, POSITIONS, SEGMENTS, SURFACES, Impressions, Truth, World, expected_log1p_dwell
+from recsys.data.synthetic_world import (
+    DEVICES,
+    DWELL_SPREAD,
+    POSITIONS,
+    SEGMENTS,
+    SURFACES,
+    Impressions,
+    Truth,
+    World,
+    expected_log1p_dwell,
+)
 from recsys.data.writer import LogWriter
 from recsys.errors import InputError
 

@@ -19,7 +19,7 @@ from recsys.data.best import BinnedAuc
 from recsys.data.memory import Memory
 from recsys.data.schema import Schema
 from recsys.data.synthetic import COLUMNS, FIRST_DAY, HISTORY, Spec, generate, tables
-from recsys.data.world import DWELL_SPREAD, Truth, expected_log1p_dwell
+from recsys.data.synthetic_world import DWELL_SPREAD, Truth, expected_log1p_dwell
 from recsys.errors import InputError
 
 SMALL = Spec(rows=3_000, users=40, items=60, seed=3)
