@@ -68,6 +68,8 @@ class Table(Section):
     def _a_table_has_one_size(self) -> Table:
         if (self.table is None) == (self.buckets is None):
             raise ValueError("give either `buckets` (a table of its own) or `table` (the feature whose table it shares)")
+        if self.dimension % 4:
+            raise ValueError(f"dimension {self.dimension} must be a multiple of 4, which the embedding kernels need")
         return self
 
 

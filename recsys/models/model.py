@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -55,7 +55,7 @@ class MultiTaskModel(nn.Module):
         self.interaction = Interaction(layout)
         self.architecture = ARCHITECTURES[config.architecture](self.interaction.outputs, len(tasks), config, fork)
         width = cast(int, self.architecture.outputs)
-        self.towers = nn.ModuleList(_tower(width, config.tower_layers, config.dropout) for _ in tasks)
+        self.towers = nn.ModuleList(Tower(width, config.tower_layers, config.dropout) for _ in tasks)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, K) logits, or log(1 + seconds)."""
@@ -72,6 +72,12 @@ class MultiTaskModel(nn.Module):
         """What the last forward pass looked up in the tables, in its graph: a fused table's gradient for one task never exists."""
         return [*self.embedded.features.values(), *(history.values() for history in self.embedded.histories.values())]
 
+    @torch.no_grad()
+    def start_at(self, outputs: Tensor) -> None:
+        """Make the towers' outputs begin near (K,) `outputs` instead of 0, which would cost the first steps."""
+        for tower, output in zip(cast(Iterable[Tower], self.towers), outputs, strict=True):
+            tower.output.bias.copy_(output)
+
 
 class SingleTaskModels(nn.Module):
     """The single-task reference: a model a task, each with tables of its own (named `TASK/TABLE`), nothing shared and no fork."""
@@ -86,6 +92,11 @@ class SingleTaskModels(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """(B, K) logits, or log(1 + seconds)."""
         return torch.cat([model(batch) for model in self.models.values()], dim=1)
+
+    def start_at(self, outputs: Tensor) -> None:
+        """Make each model's output begin near its own of (K,) `outputs`."""
+        for model, output in zip(cast(Iterable[MultiTaskModel], self.models.values()), outputs, strict=True):
+            model.start_at(output.unsqueeze(0))
 
 
 class Interaction(nn.Module):
@@ -105,7 +116,14 @@ class Interaction(nn.Module):
         return torch.cat([*embedded.features.values(), *attended, dense], dim=1)
 
 
-def _tower(inputs: int, layers: Sequence[int], dropout: float) -> nn.Sequential:
-    """(B, inputs) -> (B, 1)."""
-    hidden = MLP(inputs, layers, dropout)
-    return nn.Sequential(hidden, nn.Linear(hidden.outputs, 1))
+class Tower(nn.Module):
+    """A task's own layers: (B, inputs) -> (B, 1)."""
+
+    def __init__(self, inputs: int, layers: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        self.hidden = MLP(inputs, layers, dropout)
+        self.output = nn.Linear(self.hidden.outputs, 1)
+
+    def forward(self, own: Tensor) -> Tensor:
+        """(B, 1) from a task's representation (B, inputs)."""
+        return self.output(self.hidden(own))

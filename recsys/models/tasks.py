@@ -17,10 +17,16 @@ from recsys.data.batch import Batch
 
 @dataclass(frozen=True)
 class Kind:
-    """Loss (B,) of raw outputs (B,) and labels (B,) of a task, and the prediction (B,) that raw outputs (B,) stand for."""
+    """What raw outputs (B,) of one kind of task mean.
+
+    loss: (B,) of outputs and labels of a task. predict: what the outputs stand for. target: the scale on which labels are averaged,
+    and constant: the output that stands for such an average.
+    """
 
     loss: Callable[[Tensor, Tensor, Any], Tensor]
     predict: Callable[[Tensor], Tensor]
+    target: Callable[[Tensor], Tensor]
+    constant: Callable[[Tensor], Tensor]
 
 
 def _log_loss(logits: Tensor, labels: Tensor, task: BinaryTask) -> Tensor:
@@ -36,7 +42,14 @@ def _seconds(logs: Tensor) -> Tensor:
     return torch.expm1(logs.clamp(min=0))
 
 
-KINDS = {"binary": Kind(_log_loss, torch.sigmoid), "duration": Kind(_log_huber, _seconds)}
+def _same(values: Tensor) -> Tensor:
+    return values
+
+
+KINDS = {
+    "binary": Kind(_log_loss, torch.sigmoid, target=_same, constant=torch.logit),
+    "duration": Kind(_log_huber, _seconds, target=torch.log1p, constant=_same),
+}
 
 
 @dataclass
@@ -77,3 +90,16 @@ def predict(outputs: Tensor, tasks: Sequence[Task]) -> Tensor:
     """(B, K) probabilities and seconds, from (B, K) raw outputs."""
     outputs = outputs.float()
     return torch.stack([KINDS[task.kind].predict(outputs[:, k]) for k, task in enumerate(tasks)], dim=1)
+
+
+def starting_outputs(batch: Batch, tasks: Sequence[Task], total: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """(K,) outputs with which the towers do best while they know nothing: those of the mean labels of the step's rows, over all ranks.
+
+    total: (K,) global weight of valid labels. The mean is drawn towards one half of one label, so that a rate is never 0 or 1.
+    """
+    targets = torch.stack([KINDS[task.kind].target(batch.labels[:, k]) for k, task in enumerate(tasks)], dim=1)
+    sums = (targets * batch.masks * batch.weights.unsqueeze(1)).sum(dim=0)
+    if group is not None and group.size() > 1:
+        dist.all_reduce(sums, group=group)
+    means = (sums + 0.5) / (total + 1)
+    return torch.stack([KINDS[task.kind].constant(means[k]) for k, task in enumerate(tasks)])

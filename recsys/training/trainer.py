@@ -18,7 +18,7 @@ from recsys.data.reader import Reader
 from recsys.distributed import World
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.names import higher_is_better
-from recsys.models.tasks import label_weight, task_losses
+from recsys.models.tasks import label_weight, starting_outputs, task_losses
 from recsys.tracking.tracker import Tracking
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.clock import Clock
@@ -85,6 +85,8 @@ class Trainer:
         torch.manual_seed(_step_seed(self.config.run.seed, parts.world.rank, step))
         parts.optimizers.set_learning_rates(step)
         total = label_weight(batch, parts.world.group)
+        if step == 0:
+            parts.model.module.start_at(starting_outputs(batch, self.config.tasks, total.wait(), parts.world.group))
         with torch.autocast(parts.world.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16"):
             outputs = parts.model(batch)
         losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
@@ -169,15 +171,17 @@ class Trainer:
         progress = self.parts.checkpoints.load(which, state)
         self.parts.model.load_state_dict(state["model"])
         self.parts.optimizers.combined.load_state_dict(state["optimizer"])
-        self.parts.balancer.load_state_dict(state["balancer"])
+        self.parts.balancer.load_state_dict(state.get("balancer", {}))
         return progress
 
     def _state(self) -> dict[str, Any]:
-        return {
+        parts = {
             "model": self.parts.model.state_dict(),
             "optimizer": self.parts.optimizers.combined.state_dict(),
             "balancer": self.parts.balancer.state_dict(),
         }
+        # A strategy may have no state, and an empty part can be saved but not loaded.
+        return {name: part for name, part in parts.items() if part}
 
 
 def _step_seed(seed: int, rank: int, step: int) -> int:

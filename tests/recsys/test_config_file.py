@@ -59,6 +59,7 @@ def test_overrides_reach_sections_and_named_items(tmp_path: Path) -> None:
         ("model.architecture=mmmoe", "model.architecture must be one of 'mmoe', 'ple', 'shared_bottom', 'single', but is 'mmmoe'"),
         ("features.usr.dimension=8", "no item is named 'usr'; did you mean 'user'?"),
         ("data.batch_size=1001", "data: batch_size 1001 must be a multiple of streams 8"),
+        ("features.user.dimension=6", "dimension 6 must be a multiple of 4"),
         ("evaluate.batch_size=12", "evaluate.batch_size 12 must be a multiple of data.streams 8"),
         ("tasks.ctr.label", "must have the form section.key=value"),
     ],

@@ -13,7 +13,7 @@ from model_cases import make_batch, make_layout, make_tasks
 from scipy.special import huber
 from sklearn.metrics import log_loss, mean_absolute_error
 
-from recsys.models.tasks import label_weight, predict, task_losses
+from recsys.models.tasks import label_weight, predict, starting_outputs, task_losses
 
 SCALES = st.floats(1e-3, 1e3)
 
@@ -31,6 +31,24 @@ def test_losses_are_the_weighted_means_over_valid_rows() -> None:
     valid = masks[:, 2]
     residual = raw[valid, 2] - np.log1p(labels[valid, 2])
     assert got[2] == pytest.approx(np.average(huber(2.0, residual), weights=weights[valid]), abs=1e-5)
+
+
+def test_starting_outputs_are_the_best_constants() -> None:
+    """Against a scan over constants; nothing is predicted to be certain from a few rows."""
+    batch, tasks = make_batch(make_layout(), 4000), make_tasks()
+    total = label_weight(batch).wait()
+    starts = starting_outputs(batch, tasks, total)
+    outputs = starts.expand(4000, 3)
+    least = task_losses(outputs, batch, tasks, total)
+    for shift in (-0.05, 0.05):
+        nearby = task_losses(outputs + shift, batch, tasks, total)
+        assert (nearby[:2] > least[:2]).all()
+    valid = batch.masks[:, 2]
+    mean = np.average(np.log1p(batch.labels[valid, 2].numpy()), weights=batch.weights[valid].numpy())
+    assert starts[2].item() == pytest.approx(mean, abs=1e-3)
+    batch.labels[:, 0] = 1
+    batch.masks[:, 1] = False
+    assert starting_outputs(batch, tasks, label_weight(batch).wait()).isfinite().all()
 
 
 @settings(max_examples=40, deadline=None)

@@ -131,6 +131,7 @@ def test_resuming_another_job_is_refused(job_file: JobFile, tmp_path: Path) -> N
 
 
 MODELS = {
+    "mmoe": ({"architecture": "mmoe", "experts": 2, "expert_layers": [16, 8]}, {"strategy": "equal"}),
     "single": ({"architecture": "single", "bottom_layers": [16, 8]}, {"strategy": "equal"}),
     "ple": ({"architecture": "ple", "levels": 2, "expert_layers": [16, 8]}, {"strategy": "normalized"}),
     "shared_bottom": ({"architecture": "shared_bottom", "bottom_layers": [16, 8]}, {"strategy": "emtl", "scope": "parameters"}),
