@@ -38,7 +38,8 @@ class Balancer:
             parameters (and pooled embeddings) given to `total`: the reference, which costs about K backwards.
         process_group: the ranks that share a batch. By default a group of its own over all ranks, made at the first `total`: on
             NCCL the order of its reductions against those of DDP isn't fixed, so they must not share a group.
-        observe: form the Gram matrix even if the strategy doesn't need it, to log it.
+        observe: form the Gram matrix even if the strategy doesn't need it, to log it; the weights don't change by that. May be
+            set anew before each forward pass, in the same way on all ranks.
 
     Attributes:
         weights, losses, gram: (K,), (K,), (K, K) of the last backward, detached, float64, global; None before, and the Gram
@@ -124,7 +125,7 @@ class Balancer:
     def _weigh(self, losses: Tensor, gram: Tensor | None) -> Tensor:
         """The global weights from this rank's losses and Gram matrix."""
         self.losses, self.gram = self._reduced(losses.double(), gram)
-        self.weights = self.strategy.weights(self.losses, self.gram)
+        self.weights = self.strategy.weights(self.losses, self.gram if self.strategy.needs is Needs.GRAM else None)
         return self.weights
 
     def _reduced(self, losses: Tensor, gram: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -20,6 +20,7 @@ class Equity:
         shares: (K,) w_k s_k / sum_j w_j s_j: the part of the update's length that is the task's.
         norms: (K,) norms s_k of the raw gradients.
         cosines: (K, K) cosines between the raw gradients; below 0 two tasks conflict.
+        conflict: () conflict rate: the part of the pairs of present tasks whose cosine is below 0.
         variance: () Var(c) / mean(c)^2 over the tasks present, which no common factor changes: what EMTL brings down.
     """
 
@@ -27,6 +28,7 @@ class Equity:
     shares: Tensor
     norms: Tensor
     cosines: Tensor
+    conflict: Tensor
     variance: Tensor
 
 
@@ -40,4 +42,11 @@ def equity(losses: Tensor, gram: Tensor, weights: Tensor) -> Equity:
     lengths = weights * norms
     shares = lengths / torch.where(present.any(), lengths.sum(), 1.0)
     relative = contributions / masked.mean(contributions, present)
-    return Equity(contributions, shares, norms, cosines, masked.variance(relative, present).squeeze())
+    variance = masked.variance(relative, present).squeeze()
+    return Equity(contributions, shares, norms, cosines, _conflict_rate(cosines, present), variance)
+
+
+def _conflict_rate(cosines: Tensor, present: Tensor) -> Tensor:
+    """() part of the pairs of tasks present with a negative cosine; 0 without a pair."""
+    pairs = (present & present[:, None]).triu(1)
+    return ((cosines < 0) & pairs).sum() / pairs.sum().clamp(min=1)

@@ -26,6 +26,8 @@ class History:
 
     tasks: K names. steps: (S,) numbers of the steps that were noted. weights, losses: (S, K). evaluations: (step, metrics by
     `TASK/METRIC`) of each evaluation.
+    contributions: (S, K) relative contributions, cosines: (S, K (K - 1) / 2) of the tasks' gradients, pair by pair as
+    itertools.combinations has them; None where they were not measured.
     """
 
     tasks: Sequence[str]
@@ -33,16 +35,22 @@ class History:
     weights: ArrayLike
     losses: ArrayLike
     evaluations: Sequence[tuple[int, Mapping[str, float]]]
+    contributions: Sequence[Sequence[float | None]] = ()
+    cosines: Sequence[Sequence[float | None]] = ()
 
 
 def write_figures(history: History, folder: Path) -> list[Path]:
-    """Write `weights.png`, `losses.png` and `auc.png` into `folder`; a figure without a point is left out. The files written."""
+    """Write `weights.png`, `losses.png`, `equity.png`, `auc.png` into `folder`; a figure without a point is left out. The files written."""
     folder.mkdir(parents=True, exist_ok=True)
     steps = np.asarray(history.steps, np.float64)
     figures: dict[str, Figure] = {}
     if steps.size:
         figures["weights"] = draw_weights(history.tasks, steps, np.asarray(history.weights, np.float64))
         figures["losses"] = draw_losses(history.tasks, steps, np.asarray(history.losses, np.float64))
+    contributions, cosines = (np.array(values, np.float64) for values in (history.contributions, history.cosines))
+    measured = np.isfinite(contributions).all(1) if contributions.size else np.zeros(0, bool)
+    if measured.any() and len(history.tasks) > 1:
+        figures["equity"] = draw_equity(history.tasks, steps[measured], contributions[measured], cosines[measured])
     if history.evaluations:
         figures["auc"] = draw_auc(history.tasks, history.evaluations)
     paths = []
@@ -74,6 +82,38 @@ def draw_losses(tasks: Sequence[str], steps: NDArray[np.float64], losses: NDArra
     return figure
 
 
+def draw_equity(
+    tasks: Sequence[str], steps: NDArray[np.float64], contributions: NDArray[np.float64], cosines: NDArray[np.float64]
+) -> Figure:
+    """The tasks' relative contributions (S, K) over the steps, and the mean over the steps of the cosines (S, pairs) as a map."""
+    figure = Figure(figsize=(9, 4), layout="constrained", dpi=120)
+    axes, chart = figure.subplots(1, 2, width_ratios=(2, 1))
+    for task, name in enumerate(tasks):
+        # A task that is absent from a step contributes 0, which a logarithmic axis can't show.
+        shown = contributions[:, task] > 0
+        _curve(axes, steps[shown], contributions[shown, task], task, name)
+    _finish(axes, "Relative contributions: loss / gradient norm", "contribution", logarithmic=True)
+    axes.legend(loc="best", frameon=False)
+    _heat_map(figure, chart, tasks, cosines.mean(0))
+    return figure
+
+
+def _heat_map(figure: Figure, axes: Axes, tasks: Sequence[str], pairs: NDArray[np.float64]) -> None:
+    """Cosines of each pair of tasks, in colours from -1 (conflict) to 1 and in numbers."""
+    matrix = np.eye(len(tasks))
+    rows, columns = np.triu_indices(len(tasks), 1)
+    matrix[rows, columns] = matrix[columns, rows] = pairs
+    image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if abs(value) > 0.6 else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(tasks)), tasks, rotation=45, ha="right")
+    axes.set_yticks(range(len(tasks)), tasks)
+    axes.set_title("Cosines of the gradients, mean", loc="left", fontsize=10)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes, shrink=0.7)
+
+
 def draw_auc(tasks: Sequence[str], evaluations: Sequence[tuple[int, Mapping[str, float]]]) -> Figure:
     """The tasks' AUC on the valid split at each evaluation, with the last value in the legend."""
     figure = Figure(figsize=(8, 4), layout="constrained", dpi=120)
@@ -100,13 +140,16 @@ def _style(task: int) -> dict[str, Any]:
     return {"color": COLOURS[task % len(COLOURS)], "linestyle": DASHES[task % len(DASHES)]}
 
 
-def _finish(axes: Axes, title: str, quantity: str, *, legend: bool = False, last: bool = True) -> None:
+def _finish(axes: Axes, title: str, quantity: str, *, legend: bool = False, last: bool = True, logarithmic: bool = False) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_ylabel(quantity)
     if last:
         axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    axes.ticklabel_format(axis="y", useOffset=False)
+    if logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

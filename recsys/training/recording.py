@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from recsys.tracking.figures import History
+from recsys.training.telemetry import cosine_names
 
 MOST_POINTS = 2000
 
@@ -17,18 +18,23 @@ class Recording:
     steps: list[int] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
     weights: list[list[float]] = field(default_factory=list)
+    contributions: list[list[float | None]] = field(default_factory=list)
+    cosines: list[list[float | None]] = field(default_factory=list)
     evaluations: list[list[Any]] = field(default_factory=list)
     spacing: int = 1
 
     def note_step(self, step: int, tasks: list[str], metrics: dict[str, float]) -> None:
-        """Keep `TASK/loss` and `TASK/weight` of a step, if its turn has come."""
+        """Keep a step's `TASK/loss`, `TASK/weight` and, where measured, contributions and cosines, if its turn has come."""
         if not metrics or (self.steps and step - self.steps[-1] < self.spacing):
             return
         self.steps.append(step)
         self.losses.append([metrics[f"{task}/loss"] for task in tasks])
         self.weights.append([metrics[f"{task}/weight"] for task in tasks])
+        self.contributions.append([metrics.get(f"{task}/contribution") for task in tasks])
+        self.cosines.append([metrics.get(name) for name in cosine_names(tasks)])
         if len(self.steps) > MOST_POINTS:
-            self.steps, self.losses, self.weights = self.steps[::2], self.losses[::2], self.weights[::2]
+            for points in (self.steps, self.losses, self.weights, self.contributions, self.cosines):
+                del points[1::2]
             self.spacing = self.steps[1] - self.steps[0]
 
     def note_evaluation(self, step: int, metrics: dict[str, float]) -> None:
@@ -38,7 +44,7 @@ class Recording:
     def history(self, tasks: list[str]) -> History:
         """The form that figures are drawn from."""
         evaluations = [(step, metrics) for step, metrics in self.evaluations]
-        return History(tasks, self.steps, self.weights, self.losses, evaluations)
+        return History(tasks, self.steps, self.weights, self.losses, evaluations, self.contributions, self.cosines)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, for `Recording(**fields)`."""

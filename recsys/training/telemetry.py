@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
+import emtl
 from recsys.errors import JobError
 
 
@@ -15,6 +17,7 @@ from recsys.errors import JobError
 class _Sent:
     step: int
     values: Tensor
+    equity: Tensor | None
     event: torch.cuda.Event | None
 
 
@@ -29,16 +32,22 @@ class Telemetry:
         self.tasks = tasks
         self._sent: deque[_Sent] = deque()
         self._recent: deque[Tensor] = deque(maxlen=window)
+        self._equity: dict[str, float] = {}
 
-    def push(self, step: int, losses: Tensor, weights: Tensor) -> None:
-        """Note step `step` with (K,) losses and (K,) weights. Raises JobError naming task and step."""
+    def push(self, step: int, losses: Tensor, weights: Tensor, gram: Tensor | None = None) -> None:
+        """Note step `step` with (K,) losses, (K,) weights and, where it is to be told, the (K, K) Gram matrix of the gradients.
+
+        Raises JobError naming task and step.
+        """
         values = torch.stack([losses.double(), weights.double()])
+        equity = None if gram is None else _flat(emtl.equity(losses, gram, weights))
         event = None
         if values.is_cuda:
             values = values.to("cpu", non_blocking=True)
+            equity = None if equity is None else equity.to("cpu", non_blocking=True)
             event = torch.cuda.Event()
             event.record()
-        self._sent.append(_Sent(step, values, event))
+        self._sent.append(_Sent(step, values, equity, event))
         self._look(keep=1 if event else 0)
 
     def flush(self) -> None:
@@ -46,12 +55,12 @@ class Telemetry:
         self._look(keep=0)
 
     def metrics(self) -> dict[str, float]:
-        """`TASK/loss` and `TASK/weight`, means over the last steps."""
+        """`TASK/loss` and `TASK/weight`, means over the last steps, and the equity of the last step that came with a Gram matrix."""
         if not self._recent:
             return {}
         losses, weights = torch.stack(list(self._recent)).mean(dim=0).tolist()
         named = {f"{task}/loss": value for task, value in zip(self.tasks, losses, strict=True)}
-        return named | {f"{task}/weight": value for task, value in zip(self.tasks, weights, strict=True)}
+        return named | {f"{task}/weight": value for task, value in zip(self.tasks, weights, strict=True)} | self._equity
 
     def _look(self, keep: int) -> None:
         while len(self._sent) > keep:
@@ -60,6 +69,8 @@ class Telemetry:
                 sent.event.synchronize()
             self._check(sent)
             self._recent.append(sent.values)
+            if sent.equity is not None:
+                self._equity = dict(zip(equity_names(self.tasks), sent.equity.tolist(), strict=True))
 
     def _check(self, sent: _Sent) -> None:
         finite = torch.isfinite(sent.values).all(dim=0).tolist()
@@ -69,3 +80,21 @@ class Telemetry:
                 f"the loss of {', '.join(wrong)} is not finite in step {sent.step}: lower train.dense.learning_rate or "
                 "train.sparse.learning_rate, or look for extreme numbers in the log; the last checkpoint is untouched"
             )
+
+
+def equity_names(tasks: list[str]) -> list[str]:
+    """The metrics of an `emtl.Equity`."""
+    by_task = [f"{task}/{quantity}" for quantity in ("contribution", "share", "gradient_norm") for task in tasks]
+    return [*by_task, "mto/contribution_variance", "mto/conflict", *cosine_names(tasks)]
+
+
+def cosine_names(tasks: list[str]) -> list[str]:
+    """`mto/cosine/A-B` of each pair of tasks."""
+    return [f"mto/cosine/{first}-{second}" for first, second in combinations(tasks, 2)]
+
+
+def _flat(equity: emtl.Equity) -> Tensor:
+    """The values of `equity_names`, in one vector."""
+    pairs = torch.triu_indices(len(equity.norms), len(equity.norms), offset=1, device=equity.norms.device)
+    single = torch.stack([equity.variance, equity.conflict])
+    return torch.cat([equity.contributions, equity.shares, equity.norms, single, equity.cosines[pairs[0], pairs[1]]])

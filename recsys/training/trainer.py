@@ -29,6 +29,7 @@ from recsys.training.telemetry import Telemetry
 from recsys.training.unshared import Unshared
 
 LOG_EVERY = 10  # steps between points of the step metrics: enough for a curve, few enough for any tracking server
+EQUITY_AT = LOG_EVERY - 2  # step of the ten whose Gram matrix is told: values of a GPU arrive a step later, which is when they are logged
 
 
 @dataclass
@@ -84,6 +85,9 @@ class Trainer:
         parts, step = self.parts, self.clock.step
         torch.manual_seed(_step_seed(self.config.run.seed, parts.world.rank, step))
         parts.optimizers.set_learning_rates(step)
+        told = step % LOG_EVERY == EQUITY_AT
+        # In scope `parameters` the Gram matrix costs K backwards, so only a strategy that needs it has it formed.
+        parts.balancer.observe = told and self.config.mto.scope == "representation"
         total = label_weight(batch, parts.world.group)
         if step == 0:
             parts.model.module.start_at(starting_outputs(batch, self.config.tasks, total.wait(), parts.world.group))
@@ -91,7 +95,8 @@ class Trainer:
             outputs = parts.model(batch)
         losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
         parts.balancer.total(losses, *self._compared()).backward()
-        self.telemetry.push(step, none_throws(parts.balancer.losses), none_throws(parts.balancer.weights))
+        balancer = parts.balancer
+        self.telemetry.push(step, none_throws(balancer.losses), none_throws(balancer.weights), balancer.gram if told else None)
         parts.optimizers.step()
 
     def _compared(self) -> tuple[list[Tensor], list[Tensor]] | tuple[()]:

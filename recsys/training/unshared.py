@@ -12,8 +12,11 @@ from torch import Tensor
 class Unshared:
     """Adds the losses up: with a model a task there is nothing to weigh.
 
-    weights, losses: (K,) of the last step, float64, the same on every rank.
+    weights, losses: (K,) of the last step, float64, the same on every rank. gram: never measured.
     """
+
+    gram: Tensor | None = None
+    observe = False
 
     def __init__(self, process_group: dist.ProcessGroup) -> None:
         self.weights = torch.empty(0)

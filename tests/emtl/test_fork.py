@@ -363,7 +363,14 @@ def test_equity_by_hand() -> None:
     assert found.shares.tolist() == [0.25, 0.75, 0.0]
     assert found.norms.tolist() == [2.0, 3.0, 0.0]
     assert found.cosines[0, 1] == -0.5
+    assert found.conflict == 1
     assert found.variance.item() == pytest.approx(0.75**2 / 1.25**2)
+
+
+def test_conflict_rate_is_over_pairs_of_tasks_that_are_present() -> None:
+    gradients = torch.tensor([[1.0, 0.0], [-1.0, 0.1], [1.0, 0.2], [0.0, 0.0]])
+    assert emtl.equity(torch.ones(4), gradients @ gradients.T, torch.ones(4)).conflict.item() == pytest.approx(2 / 3)
+    assert emtl.equity(torch.zeros(2), torch.zeros(2, 2), torch.zeros(2)).conflict == 0
 
 
 def test_scales_of_the_cases_differ_enough_to_matter() -> None:

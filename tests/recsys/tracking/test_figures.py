@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from recsys.tracking.figures import COLOURS, History, draw_auc, draw_losses, draw_weights, write_figures
+from recsys.tracking.figures import COLOURS, History, draw_auc, draw_equity, draw_losses, draw_weights, write_figures
 
 TASKS = ["ctr", "cvr", "dwell"]
 
@@ -14,7 +14,9 @@ TASKS = ["ctr", "cvr", "dwell"]
 def history(steps: int) -> History:
     random = np.random.default_rng(0)
     evaluations = [(10 * n, {f"{task}/auc": 0.5 + 0.01 * n * (k + 1) for k, task in enumerate(TASKS)}) for n in range(1, 5)]
-    return History(TASKS, np.arange(steps), random.random((steps, 3)), random.random((steps, 3)), evaluations)
+    contributions = [[None] * 3, *(10 ** random.normal(size=(steps - 1, 3))).tolist()]
+    cosines = [[None] * 3, *random.uniform(-1, 1, (steps - 1, 3)).tolist()]
+    return History(TASKS, np.arange(steps), random.random((steps, 3)), random.random((steps, 3)), evaluations, contributions, cosines)
 
 
 def drawn_colours(path: Path) -> set[str]:
@@ -25,7 +27,8 @@ def drawn_colours(path: Path) -> set[str]:
 @pytest.mark.parametrize("steps", [1, 2_000])
 def test_figures_are_written_and_show_every_task(steps: int, tmp_path: Path) -> None:
     paths = write_figures(history(steps), tmp_path / "figures")
-    assert [path.name for path in paths] == ["weights.png", "losses.png", "auc.png"]
+    equity = ["equity.png"] if steps > 1 else []
+    assert [path.name for path in paths] == ["weights.png", "losses.png", *equity, "auc.png"]
     for path in paths if steps > 1 else paths[2:]:
         assert set(COLOURS[:3]) <= drawn_colours(path)
 
@@ -39,6 +42,15 @@ def test_axes_say_what_they_show() -> None:
     assert [axes.get_title("left") for axes in draw_losses(TASKS, steps, values).axes] == [f"Loss of {task}" for task in TASKS]
     (auc,) = draw_auc(TASKS, drawn.evaluations).axes
     assert auc.get_legend_handles_labels()[1] == ["ctr  0.5400", "cvr  0.5800", "dwell  0.6200"]
+
+
+def test_equity_shows_contributions_on_a_logarithmic_axis_and_mean_cosines() -> None:
+    contributions = np.array([[1.0, 10.0, 100.0], [2.0, 0.0, 50.0], [3.0, 30.0, 20.0]])
+    axes, chart, _ = draw_equity(TASKS, np.arange(3.0), contributions, np.array([[0.5, -0.25, 0.0]] * 3)).axes
+    assert axes.get_yscale() == "log" and [len(line.get_xdata()) for line in axes.lines] == [3, 2, 3]  # type: ignore[arg-type]
+    expected = [[1, 0.5, -0.25], [0.5, 1, 0], [-0.25, 0, 1]]
+    np.testing.assert_array_equal(chart.images[0].get_array(), expected)
+    assert [label.get_text() for label in chart.get_xticklabels()] == TASKS
 
 
 def test_a_long_history_is_drawn_as_means_within_its_range() -> None:

@@ -34,6 +34,25 @@ def test_metrics_are_means_over_the_window() -> None:
     assert telemetry.metrics() == {"ctr/loss": 1.5, "cvr/loss": 15.0, "ctr/weight": 1.5, "cvr/weight": 0.5}
 
 
+def test_equity_is_that_of_the_last_step_with_a_gram_matrix() -> None:
+    """Norms 2 and 3, cosine -1/2, contributions 1/2 and 2, shares 1/4 and 3/4."""
+    telemetry = Telemetry(["ctr", "cvr"])
+    telemetry.push(0, torch.tensor([1.0, 6.0]), torch.tensor([1.0, 2.0]), torch.tensor([[4.0, -3.0], [-3.0, 9.0]]))
+    telemetry.push(1, torch.tensor([1.0, 6.0]), torch.tensor([1.0, 2.0]))
+    found = {name: value for name, value in telemetry.metrics().items() if not name.endswith(("loss", "weight"))}
+    assert found == {
+        "ctr/contribution": 0.5,
+        "cvr/contribution": 2.0,
+        "ctr/share": 0.25,
+        "cvr/share": 0.75,
+        "ctr/gradient_norm": 2.0,
+        "cvr/gradient_norm": 3.0,
+        "mto/contribution_variance": pytest.approx(0.75**2 / 1.25**2),
+        "mto/conflict": 1.0,
+        "mto/cosine/ctr-cvr": -0.5,
+    }
+
+
 @given(st.integers(0, 50), st.sampled_from(["constant", "linear", "cosine"]), st.integers(51, 500))
 def test_learning_rates_rise_and_then_never_do_again(warmup: int, schedule: str, total: int) -> None:
     config = LearningRate(learning_rate=0.5, warmup_steps=warmup, schedule=schedule)  # type: ignore[arg-type]
@@ -67,8 +86,9 @@ def test_a_value_that_is_no_number_is_never_better() -> None:
 def test_a_recording_of_any_length_stays_small_and_even(points: int, stride: int) -> None:
     recording = Recording()
     for step in range(0, points * stride, stride):
-        recording.note_step(step, ["a"], {"a/loss": float(step), "a/weight": 1.0})
+        recording.note_step(step, ["a"], {"a/loss": float(step), "a/weight": 1.0, "a/contribution": float(step)})
     assert len(recording.steps) <= MOST_POINTS and recording.steps[0] == 0
     assert len(set(torch.tensor(recording.steps).diff().tolist())) <= 1
-    assert [loss for (loss,) in recording.losses] == recording.steps
+    assert [loss for (loss,) in recording.losses] == recording.steps == [value for (value,) in recording.contributions]
+    assert len(recording.weights) == len(recording.cosines) == len(recording.steps)
     assert Recording(**recording.to_json()) == recording
