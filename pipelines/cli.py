@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import typer
 
+from pipelines.bench import app as bench_app
 from pipelines.config import app as config_app
 from pipelines.generate import generate
 from pipelines.prepare import app as prepare_app
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(generate)
 app.add_typer(prepare_app, name="prepare")
 app.command()(train)
+app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")
 
 

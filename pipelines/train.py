@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines.quiet import quieten
 from recsys.errors import InputError
 
 
@@ -38,21 +37,12 @@ def train(
         flags = [f"--set={setting}" for setting in settings] + ["--resume"] * resume + ["--overwrite"] * overwrite
         launch("pipelines.train", [str(config), *flags, *([f"--json={json_file}"] if json_file else [])], nproc)
         return
-    _quieten()
+    quieten()
     # An agent, a container engine or a scheduler ends a job this way; rank 0 still has to close its MLflow run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from recsys.training.job import run_job
 
     run_job(resolved, resume=resume, overwrite=overwrite, json_file=json_file)
-
-
-def _quieten() -> None:
-    """Settings that count only before torch is imported."""
-    # With the default, threads of a parallel region spin while they wait: with other work on the cores a step takes 40 times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # torchrec and torch announce to each other what will change in later versions; ours are pinned.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
 def worker() -> None:

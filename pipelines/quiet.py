@@ -1,0 +1,15 @@
+"""Settings of the process that must come before torch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+
+def quieten() -> None:
+    """Settings that count only before torch is imported."""
+    # With the default, threads of a parallel region spin while they wait: with other work on the cores a step takes 40 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torchrec and torch announce to each other what will change in later versions; ours are pinned.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -1,0 +1,38 @@
+"""What a person reads of a benchmark of strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+
+def print_result(console: Console, result: dict[str, Any]) -> None:
+    """Print a row a candidate, what was left out, and under which conditions it was measured."""
+    console.print("\nOne training step / one with equal weights: medians of pairs taken in turn", style="bold")
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("strategy", "scope"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("ratio", "quartiles", "ms", "equal"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in result["rows"]:
+        times = (f"{row['milliseconds']:.1f}", f"{row['equal']:.1f}")
+        table.add_row(row["name"], row["scope"], f"{row['ratio']:.3f}", f"{row['low']:.3f} - {row['high']:.3f}", *times)
+    console.print(table)
+    for line in result["left_out"]:
+        console.print(f"left out: {line}", highlight=False)
+    _print_conditions(console, result["conditions"])
+
+
+def _print_conditions(console: Console, conditions: dict[str, Any]) -> None:
+    load = ", ".join(" ".join(f"{value:.2f}" for value in conditions[when]) for when in ("load_before", "load_after"))
+    lines = (
+        f"{conditions['model']}; batch {conditions['batch']}, {conditions['repeats']} rounds of {conditions['steps']} pairs",
+        f"{conditions['processes']} process(es) on {conditions['device']}; {conditions['cpu']}, {conditions['cores']} cores, "
+        f"{conditions['threads']} thread(s), torch {conditions['torch']}",
+        f"load average (1, 5, 15 minutes) before, after: {load}",
+    )
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,71 @@
+"""`recsys bench mto` at a tiny size: what it prints and writes. No time is judged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "bench", "mto", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
+    file = tmp_path_factory.mktemp("bench") / "bench.json"
+    sizes = ("--batch", 16, "--steps", 3, "--repeats", 3)
+    result = bench("--strategies", "equal,emtl", "--scopes", "representation,parameters", *sizes, "--json", file)
+    assert result.returncode == 0, result.stderr
+    return result.stdout, json.loads(file.read_text())
+
+
+def test_every_strategy_and_scope_has_a_row_beside_the_loops(outcome: tuple[str, dict]) -> None:
+    _, written = outcome
+    rows = [(row["name"], row["scope"]) for row in written["rows"]]
+    expected = [(name, scope) for scope in ("representation", "parameters") for name in ("equal", "emtl")]
+    assert rows[:6] == [*expected, ("plain sum", "no fork"), ("K backwards", "loop")]
+    torchjd = [row for row in rows if row[0].startswith("torchjd")] or [line for line in written["left_out"] if "not installed" in line]
+    assert len(torchjd) == 1
+
+
+def test_a_row_holds_a_median_within_its_quartiles(outcome: tuple[str, dict]) -> None:
+    for row in outcome[1]["rows"]:
+        assert 0 < row["low"] <= row["ratio"] <= row["high"] < math.inf
+        assert len(row["repeats"]) == 3
+        assert min(row["repeats"]) <= row["ratio"] <= max(row["repeats"])
+        assert row["milliseconds"] > 0
+        assert row["equal"] > 0
+
+
+def test_what_is_printed_is_what_is_written(outcome: tuple[str, dict]) -> None:
+    printed, written = outcome
+    for row in written["rows"]:
+        assert f"{row['low']:.3f} - {row['high']:.3f}" in printed
+    for line in written["left_out"]:
+        assert line in printed
+    conditions = written["conditions"]
+    assert (conditions["batch"], conditions["steps"], conditions["repeats"], conditions["processes"]) == (16, 3, 3, 1)
+    assert len(conditions["load_before"]) == len(conditions["load_after"]) == 3
+    for word in (conditions["cpu"], f"{conditions['threads']} thread(s)", conditions["torch"], f"{conditions['load_after'][0]:.2f}"):
+        assert word in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--strategies", "emtll"), "unknown strategy 'emtll'; the nearest is 'emtl'"),
+        (("--scopes", "everywhere"), "--scopes: 'everywhere' is none of representation, parameters"),
+    ],
+)
+def test_bad_input_ends_in_one_line(arguments: tuple[str, ...], what: str) -> None:
+    result = bench(*arguments)
+    assert result.returncode == 2
+    assert what in result.stderr
+    assert result.stderr.strip().count("\n") == 0
