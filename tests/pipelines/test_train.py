@@ -85,7 +85,8 @@ def test_two_processes_train_evaluate_and_track_and_one_goes_on(log: Path, tmp_p
 def test_torchrun_runs_the_same_job(log: Path, tmp_path: Path) -> None:
     path = write_job(log, tmp_path)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=localhost", "--nproc-per-node=2"]
-    ended = command("-m", "pipelines.train", str(path), "--set", "train.steps=2", "--json", str(tmp_path / "r.json"), launcher=torchrun)
+    settings = ["--set", "train.steps=2", "--set", "mto={strategy: equal}", "--json", str(tmp_path / "r.json")]
+    ended = command("-m", "pipelines.train", str(path), *settings, launcher=torchrun)
     assert ended.returncode == 0, ended.stderr
     assert json.loads((tmp_path / "r.json").read_text())["world_size"] == 2
 
