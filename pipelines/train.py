@@ -53,7 +53,9 @@ def worker() -> None:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(train)
         app()
-    except Exception as error:
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # torch's CheckpointException is no Exception
         report_failure(error)
         sys.exit(BAD_INPUT if isinstance(error, InputError) else 1)
 
