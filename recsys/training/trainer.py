@@ -116,16 +116,17 @@ class Trainer:
             clock.advance(rows)
             self.samples_in_steps += rows
             self._tell()
-            if self._interrupt_due() or clock.finished(self.config):
+            if self._interrupt_due():
                 self.seconds_in_steps += time.perf_counter() - started
                 self._interrupt()
                 started = time.perf_counter()
             if clock.finished(self.config):
-                batches.close()
-                return
+                break
+        else:
+            clock.end_epoch()
+        batches.close()
         self.seconds_in_steps += time.perf_counter() - started
-        clock.end_epoch()
-        if self.config.evaluate.every is None:
+        if clock.step_in_epoch == 0 and self.config.evaluate.every is None:
             self._evaluate_and_save()
 
     def _tell(self) -> None:
