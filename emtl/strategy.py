@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ class Needs(enum.Enum):
 
     LOSSES = "losses"
     GRAM = "gram"
+    TENSORS = "tensors"
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Tasks:
     Attributes:
         losses: (K,) values of the losses.
         gram: (K, K) scalar products of the tasks' gradients; None for a strategy that needs only the losses.
+        features: (K, F) gradients at the fork, summed over the rows of the batch; None for a strategy without `Needs.TENSORS`.
         present: (K,) mask of the tasks that have a valid label in the batch. Reduce over tasks with `emtl.masked`.
     """
 
     losses: Tensor
     gram: Tensor | None
     present: Tensor
+    features: Tensor | None = None
 
     @property
     def norms(self) -> Tensor:
@@ -41,6 +44,20 @@ class Tasks:
         if self.gram is None:
             raise RuntimeError("a strategy that uses gradients must declare `needs = Needs.GRAM`")
         return self.gram.diagonal().sqrt()
+
+
+LEAST_SUM = 0.1
+"""Part of sum_k |w_k| that the sum of weights counts at least as, when they are scaled."""
+
+
+def scaled(weights: Tensor, present: Tensor) -> Tensor:
+    """The (K,) weights times the positive factor that puts their sum to the number of tasks present; zeros stay zeros.
+
+    Weights of some methods (`may_be_negative`) can cancel. Their sum counts as at least `LEAST_SUM` of sum |w|, so that no update is
+    turned round or blown up: then they sum to less than the number of tasks, and the sum of |w| is ten times that number.
+    """
+    total = torch.maximum(weights.sum(), LEAST_SUM * weights.abs().sum())
+    return weights * (present.sum() / torch.where(total == 0, 1.0, total))
 
 
 class Strategy(torch.nn.Module):
@@ -55,6 +72,10 @@ class Strategy(torch.nn.Module):
 
     needs: Needs = Needs.GRAM
     takes_negative_losses: bool = True
+    coordinatewise: bool = False
+    """Whether `solve` gives (K, F) factors, one a task and feature at the fork, in place of (K,) weights."""
+    signed: bool = False
+    """Whether the sums over rows are of the gradients times the sign of the shared value (`Needs.TENSORS` only)."""
 
     def __init__(self, num_tasks: int) -> None:
         super().__init__()
@@ -62,13 +83,20 @@ class Strategy(torch.nn.Module):
             raise ValueError(f"num_tasks must be an integer of at least 1, but got {num_tasks!r}")
         self.num_tasks = num_tasks
 
+    @classmethod
+    def accepted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with their defaults: the constructor's named arguments. A wrapper adds those of the strategy that `given` names."""
+        parameters = inspect.signature(cls).parameters.values()
+        named = [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+        return {parameter.name: parameter.default for parameter in named if parameter.name != "num_tasks"}
+
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) weights up to a common factor; what stands at absent tasks is not read."""
         raise NotImplementedError
 
     @torch.no_grad()
-    def weights(self, losses: Tensor, gram: Tensor | None = None) -> Tensor:
-        """The (K,) weights of a step, in float64, with sum_k w_k = number of tasks present.
+    def weights(self, losses: Tensor, gram: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        """The (K,) weights of a step, in float64, with sum_k w_k = number of tasks present; see `scaled` for weights below 0.
 
         A task is absent if its Gram diagonal is 0 (without a Gram matrix: if its loss is exactly 0), as it is without a valid
         label. It gets weight 0 and neither the other weights nor the state of the strategy depend on it. No host synchronisation.
@@ -76,24 +104,32 @@ class Strategy(torch.nn.Module):
         Args:
             losses: (K,) losses of the global batch.
             gram: (K, K) Gram matrix of the tasks' gradients of the global batch.
+            features: (K, F) gradients at the fork, summed over the rows of the global batch, for a strategy with `Needs.TENSORS`.
+                One of coordinates returns (K, F) factors; their means over F have the sum above.
 
         Raises:
             ValueError: shapes are wrong, or a loss is negative and the strategy can't take that (on CUDA the latter is a
                 device-side assertion, so that the host doesn't wait).
         """
-        self._check_shapes(losses, gram)
+        self._check_shapes(losses, gram, features)
         if not self.takes_negative_losses:
             self._refuse_negative(losses)
         self.to(losses.device)
-        tasks = self._tasks(losses.double(), None if gram is None else gram.double())
-        weights = torch.where(tasks.present, self.solve(tasks), 0.0)
-        return weights * (tasks.present.sum() / torch.where(tasks.present.any(), weights.sum(), 1.0))
+        wide = (None if part is None else part.double() for part in (gram, features))
+        tasks = self._tasks(losses.double(), *wide)
+        if self.coordinatewise:
+            factors = torch.where(tasks.present[:, None], self.solve(tasks), 0.0)
+            kept = factors.mean(1).sum()
+            return factors * (tasks.present.sum() / torch.where(kept == 0, 1.0, kept))
+        return scaled(torch.where(tasks.present, self.solve(tasks), 0.0), tasks.present)
 
-    def _check_shapes(self, losses: Tensor, gram: Tensor | None) -> None:
+    def _check_shapes(self, losses: Tensor, gram: Tensor | None, features: Tensor | None = None) -> None:
         if losses.shape != (self.num_tasks,):
             raise ValueError(f"losses must have shape ({self.num_tasks},), but got {tuple(losses.shape)}")
-        if gram is None and self.needs is Needs.GRAM:
+        if gram is None and self.needs is not Needs.LOSSES:
             raise ValueError(f"{type(self).__name__} needs the Gram matrix")
+        if features is None and self.needs is Needs.TENSORS:
+            raise ValueError(f"{type(self).__name__} needs the tasks' gradients at the fork: use it through emtl.Balancer")
         if gram is not None and gram.shape != (self.num_tasks, self.num_tasks):
             raise ValueError(f"gram must have shape ({self.num_tasks}, {self.num_tasks}), but got {tuple(gram.shape)}")
 
@@ -108,9 +144,13 @@ class Strategy(torch.nn.Module):
             torch._assert_async(~negative.any(), f"{name} needs losses of at least 0, but a task's is negative")
 
     @staticmethod
-    def _tasks(losses: Tensor, gram: Tensor | None) -> Tasks:
-        present = (losses if gram is None else gram.diagonal()) != 0
-        return Tasks(losses, gram, present)
+    def _tasks(losses: Tensor, gram: Tensor | None, features: Tensor | None = None) -> Tasks:
+        return Tasks(losses, gram, present_tasks(losses, gram), features)
+
+
+def present_tasks(losses: Tensor, gram: Tensor | None) -> Tensor:
+    """(K,) mask of the tasks that have a gradient; without a Gram matrix, a loss."""
+    return (losses if gram is None else gram.diagonal()) != 0
 
 
 _registry: dict[str, type[Strategy]] = {}
@@ -136,10 +176,13 @@ def names() -> list[str]:
 
 def options(name: str) -> dict[str, Any]:
     """The options of strategy `name` with their defaults (`inspect.Parameter.empty` for one that must be given)."""
+    return _found(name).accepted({})
+
+
+def _found(name: str) -> type[Strategy]:
     if name not in _registry:
         raise ValueError(f"unknown strategy {name!r}; the nearest is {validate.nearest(name, _registry)!r}")
-    parameters = inspect.signature(_registry[name]).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters if parameter.name != "num_tasks"}
+    return _registry[name]
 
 
 def create(name: str, num_tasks: int, **given: Any) -> Strategy:
@@ -148,7 +191,7 @@ def create(name: str, num_tasks: int, **given: Any) -> Strategy:
     Raises:
         ValueError: the name or an option is unknown (the nearest known one is named), missing, or has a value out of its range.
     """
-    known = options(name)
+    known = _found(name).accepted(given)
     for option in given:
         if option not in known:
             hint = f"the nearest is {validate.nearest(option, known)!r}" if known else "it has none"

@@ -176,12 +176,32 @@ def test_total_without_a_fork_is_refused() -> None:
         balancer_of().total(torch.ones(3, requires_grad=True))
 
 
-def test_two_forks_in_one_step_are_refused() -> None:
-    balancer = balancer_of()
-    views = balancer.fork(torch.randn(4, requires_grad=True))
-    deeper = balancer.fork(torch.stack(views).sum(0))
-    with pytest.raises(RuntimeError, match="call fork"):
-        balancer.total(torch.stack([view.square().sum() for view in deeper])).backward()
+def test_forks_at_two_depths_use_the_weights_of_the_deeper_one() -> None:
+    """Each task takes from the first layer and from the second one; the shared network goes on from the tensor, not from a view."""
+    factors = torch.tensor([1.0, 20.0, 0.5], dtype=torch.float64)
+
+    def losses_from(first: list[Tensor], second: list[Tensor]) -> Tensor:
+        return torch.stack([(a * b).sum().square() * factor for a, b, factor in zip(first, second, factors, strict=True)])
+
+    generator = torch.Generator().manual_seed(0)
+    rows, weight, turn = (torch.randn(4, 4, generator=generator, dtype=torch.float64) for _ in range(3))
+    balancer = balancer_of(("normalized", {}))
+    for _ in range(2):
+        shared = weight.clone().requires_grad_()
+        first = rows @ shared
+        early = balancer.fork(first)
+        losses = losses_from(list(early), list(balancer.fork((first @ turn).tanh())))
+        balancer.total(losses).backward()
+
+        plain = weight.clone().requires_grad_()
+        first = rows @ plain
+        second = (first @ turn).tanh()
+        losses = losses_from([first] * TASKS, [second] * TASKS)
+        found = torch.stack([torch.autograd.grad(loss, second, retain_graph=True)[0].flatten() for loss in losses])
+        weights = emtl.create("normalized", TASKS).weights(losses.detach(), found @ found.T)
+        torch.testing.assert_close(known(balancer.weights), weights, rtol=1e-12, atol=0)
+        (expected,) = torch.autograd.grad((weights * losses).sum(), plain)
+        torch.testing.assert_close(shared.grad, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_forward_that_was_given_up_does_no_harm() -> None:
