@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+LOG_CAP = 1e12
+"""How many times smaller than the largest a value may be before its logarithm is that of a value that small."""
+
 
 def count(present: Tensor) -> Tensor:
     """(..., 1) number of tasks present, as float64 and at least 1."""
@@ -45,6 +48,12 @@ def median(values: Tensor, present: Tensor) -> Tensor:
     ordered = torch.where(present, values, torch.inf).sort(-1).values
     middle = (present.sum(-1, keepdim=True) - 1).clamp(min=0) // 2
     return ordered.gather(-1, middle)
+
+
+def log(values: Tensor, present: Tensor) -> Tensor:
+    """(..., K) logarithms of values of at least 0; one below 1 / `LOG_CAP` of the largest present counts as that, so that 0 is finite."""
+    floor = (largest(values, present) / LOG_CAP).clamp(min=torch.finfo(torch.float64).tiny)
+    return values.maximum(floor).log()
 
 
 def uniform(present: Tensor) -> Tensor:

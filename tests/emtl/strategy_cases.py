@@ -19,8 +19,40 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("emtl", {"regularizer": "variance", "lam": 20.0, "beta": 0.0}),
     ("emtl", {"regularizer": "kl", "rho": 0.1, "beta": 0.0}),
     ("emtl", {"regularizer": "kl", "rho": 0.8, "beta": 0.9}),
+    ("balancer", {"decay": 0.9}),
+    ("bandit", {}),
+    ("bandit", {"rho": 5.0, "eta": 3.0}),
+    ("chebyshev", {"mu": 0.3, "warmup": 1}),
+    ("dwa", {"window": 1}),
+    ("famo", {"decay": 0.1}),
+    ("fixed", {}),
+    ("geometric", {}),
+    ("gradnorm", {"lr": 0.3}),
+    ("log", {}),
+    ("metabalance", {}),
+    ("random", {"seed": 7}),
+    ("smoothed", {"of": "emtl", "beta": 0.5, "a": 0.7}),
+    ("uncertainty", {"lr": 0.1}),
+    ("uncertainty_soft", {"T": 2.0}),
 ]
 EMTL_CASES = [case for case in CASES if case[0] == "emtl"]
+DEPEND_ON_ORDER = {"metabalance", "random"}
+"""Strategies whose weights aren't permuted with the tasks: one task is the target, or draws go by position."""
+DEPEND_ON_SCALE = {
+    "bandit",
+    "dwa",
+    "equal",
+    "fixed",
+    "gradnorm",
+    "metabalance",
+    "random",
+    "smoothed",
+    "uncertainty",
+    "uncertainty_soft",
+}
+"""Strategies under which a factor on a loss changes the task's share of the update, in the first step at least."""
+REFUSE_NEGATIVE = {"chebyshev", "dwa", "emtl", "famo", "geometric", "gradnorm", "log", "uncertainty", "uncertainty_soft", "smoothed"}
+"""Strategies that take no negative loss (`smoothed` because the one in the cases doesn't)."""
 
 
 def label(case: tuple[str, dict[str, Any]]) -> str:
