@@ -72,6 +72,8 @@ class Strategy(torch.nn.Module):
 
     needs: Needs = Needs.GRAM
     takes_negative_losses: bool = True
+    may_be_negative: bool = False
+    """Whether a weight may be below 0; see `scaled`."""
     coordinatewise: bool = False
     """Whether `solve` gives (K, F) factors, one a task and feature at the fork, in place of (K,) weights."""
     signed: bool = False

@@ -34,11 +34,40 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("smoothed", {"of": "emtl", "beta": 0.5, "a": 0.7}),
     ("uncertainty", {"lr": 0.1}),
     ("uncertainty_soft", {"T": 2.0}),
+    ("aligned", {}),
+    ("cagrad", {"c": 0.4}),
+    ("config", {}),
+    ("dbmtl", {}),
+    ("dualproj", {}),
+    ("fairgrad", {"alpha": 2.0}),
+    ("fairgrad", {"alpha": 0.5}),
+    ("gradcraft", {"tau": 0.5}),
+    ("gradvac", {"beta": 0.5}),
+    ("imtl_g", {}),
+    ("mgda", {}),
+    ("mgda", {"normalization": "l2"}),
+    ("multibalance", {}),
+    ("nash", {}),
+    ("pcgrad", {}),
+    ("pe_ltr", {"c": 0.05}),
+    ("upgrad", {}),
 ]
+TENSOR_CASES: list[tuple[str, dict[str, Any]]] = [("excess", {}), ("graddrop", {"leak": 0.1}), ("moco", {})]
+"""Those that see the gradients at the fork, which only a balancer has."""
 EMTL_CASES = [case for case in CASES if case[0] == "emtl"]
-DEPEND_ON_ORDER = {"metabalance", "random"}
+DEPEND_ON_ORDER = {"gradvac", "pcgrad", "metabalance", "random"}
 """Strategies whose weights aren't permuted with the tasks: one task is the target, or draws go by position."""
 DEPEND_ON_SCALE = {
+    "aligned",
+    "cagrad",
+    "dualproj",
+    "fairgrad",
+    "gradcraft",
+    "gradvac",
+    "mgda",
+    "pcgrad",
+    "pe_ltr",
+    "upgrad",
     "bandit",
     "dwa",
     "equal",

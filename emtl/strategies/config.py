@@ -1,0 +1,43 @@
+"""ConFIG: conflict-free inverse gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from emtl import solvers
+from emtl.gram import normalise
+from emtl.strategies.solved import Solved, capped, known, preference
+from emtl.strategy import Tasks, register
+
+
+@register("config")
+class ConFIG(Solved):
+    """ConFIG (Liu, Chu & Thuerey 2024, arXiv:2408.11104): cosines of the update with the tasks' gradients in given proportions.
+
+    u = pinv(unit gradients) p, d = (sum_k g_k.u / norm(u)) u / norm(u). As combinations: w ~ C^-1 p / s, with C the cosine matrix.
+    Weights may be negative.
+
+    Deviations: scaled to sum K, or, where weights cancel, by the rule of `emtl.strategy.scaled`, the length (the sum of
+    projections) is lost, and with it what sets the method apart from `imtl_g`: for equal p both give the same weights here. C without
+    full rank and tiny norms: as in `imtl_g`.
+
+    Args:
+        num_tasks: K; any number.
+        pref_vector: K positive proportions p of the cosines; equal by default.
+    """
+
+    preferences: Tensor
+    may_be_negative = True
+    most_tasks = 1 << 30
+
+    def __init__(self, num_tasks: int, pref_vector: list[float] | None = None) -> None:
+        super().__init__(num_tasks)
+        self.register_buffer("preferences", preference(pref_vector, num_tasks), persistent=False)
+
+    def solve(self, tasks: Tasks) -> Tensor:
+        """(K,) C^-1 p / s."""
+        cosines, _ = normalise(known(tasks.gram))
+        wanted = torch.where(tasks.present, self.preferences * self.num_tasks, 0.0)
+        lengths = solvers.solve_symmetric(cosines, wanted[:, None]).squeeze(-1)
+        return self.settled(tasks, lengths / capped(tasks), torch.ones_like(tasks.present.any()))
