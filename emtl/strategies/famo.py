@@ -61,7 +61,7 @@ class FAMO(Strategy):
 
     @torch.no_grad()
     def after_step(self, losses: Tensor) -> None:
-        """Learns from the (K,) losses of the step's own batch after the update, global as those given to `weights`."""
+        """Learns from the (K,) losses of the step's own batch after the update; with several ranks, from their mean over ranks."""
         if losses.shape != (self.num_tasks,):
             raise ValueError(f"losses must have shape ({self.num_tasks},), but got {tuple(losses.shape)}")
         self._refuse_negative(losses)

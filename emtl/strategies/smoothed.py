@@ -17,8 +17,8 @@ class Smoothed(Strategy):
     """The weights of another strategy, averaged over steps: w_t = a w_(t-1) + (1 - a) w, as in CR-MOGM (Zhou et al., NeurIPS 2022).
 
     The other one is named by `of`, and its options are given beside: `emtl.create("smoothed", num_tasks=3, of="emtl", beta=0.0, a=0.9)`,
-    or in a configuration `mto: {strategy: smoothed, of: emtl, beta: 0.0, a: 0.9}`. It can be any strategy that gives weights, except
-    `smoothed` itself. It sees losses and Gram matrix as it would alone, and refuses what it would alone.
+    or in a configuration `mto: {strategy: smoothed, of: emtl, beta: 0.0, a: 0.9}`. It can be any strategy, except
+    `smoothed` itself and those that weigh each feature. It sees what it would see alone, and refuses what it would refuse.
 
     The average starts at equal weights, as in the paper. It is over weights scaled to a mean of 1 over the tasks present, so that it
     doesn't matter how many are absent; a task absent keeps its average. Weights that aren't finite don't enter it, and are handed on.
@@ -36,7 +36,9 @@ class Smoothed(Strategy):
         super().__init__(num_tasks)
         self.a = validate.number("a", a, 0, 1, open_high=True)
         self.inner = create(_known(of), num_tasks, **given)
-        self.needs = self.inner.needs
+        if self.inner.coordinatewise:
+            raise ValueError(f"of must be a strategy that gives one weight a task, but got {of!r}")
+        self.needs, self.signed = self.inner.needs, self.inner.signed
         self.register_buffer("average", torch.ones(num_tasks, dtype=torch.float64))
 
     @classmethod
@@ -47,7 +49,7 @@ class Smoothed(Strategy):
 
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) averages, with this step's weights taken in."""
-        weights = self.inner.weights(tasks.losses, tasks.gram)
+        weights = self.inner.weights(tasks.losses, tasks.gram, tasks.features)
         finite = weights.isfinite()
         self.average.copy_(torch.where(tasks.present & finite, torch.lerp(weights, self.average, self.a), self.average))
         return torch.where(finite, self.average, weights)

@@ -37,7 +37,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("aligned", {}),
     ("cagrad", {"c": 0.4}),
     ("config", {}),
-    ("dbmtl", {}),
     ("dualproj", {}),
     ("fairgrad", {"alpha": 2.0}),
     ("fairgrad", {"alpha": 0.5}),
@@ -52,9 +51,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("pe_ltr", {"c": 0.05}),
     ("upgrad", {}),
 ]
-TENSOR_CASES: list[tuple[str, dict[str, Any]]] = [("excess", {}), ("graddrop", {"leak": 0.1}), ("moco", {})]
+TENSOR_CASES: list[tuple[str, dict[str, Any]]] = []
 """Those that see the gradients at the fork, which only a balancer has."""
-EMTL_CASES = [case for case in CASES if case[0] == "emtl"]
 DEPEND_ON_ORDER = {"gradvac", "pcgrad", "metabalance", "random"}
 """Strategies whose weights aren't permuted with the tasks: one task is the target, or draws go by position."""
 DEPEND_ON_SCALE = {
