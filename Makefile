@@ -22,12 +22,13 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# What is generated from the configuration classes: the schema for editors and the reference at the README's end.
+# What is generated: the schema for editors, the reference at the README's end, the table of strategies.
 generated: install
 	$(BIN)/recsys config schema > configs/schema.json
 	sed -i -n '1,/<!-- reference -->/p' README.md
 	$(BIN)/recsys config reference >> README.md
 	echo '<!-- /reference -->' >> README.md
+	$(BIN)/python -m emtl.reference docs/emtl.md
 
 install: $(VENV)/.installed
 
