@@ -51,6 +51,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("pe_ltr", {"c": 0.05}),
     ("upgrad", {}),
 ]
+EMTL_CASES = [case for case in CASES if case[0] == "emtl"]
 TENSOR_CASES: list[tuple[str, dict[str, Any]]] = []
 """Those that see the gradients at the fork, which only a balancer has."""
 DEPEND_ON_ORDER = {"gradvac", "pcgrad", "metabalance", "random"}
