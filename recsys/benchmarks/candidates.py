@@ -108,4 +108,4 @@ def balanced(name: str, scope: str, tasks: int, group: Any) -> Balanced:
     try:
         return Balanced(emtl.Balancer(emtl.create(name, tasks), scope=scope, process_group=group))
     except ValueError as error:
-        raise InputError(f"--strategies, --scopes: {error}") from None
+        raise InputError(str(error)) from None
