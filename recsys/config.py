@@ -199,6 +199,18 @@ class MtoConfig(BaseModel):
 
     strategy: str = Field("emtl", description="Name of the strategy.")
     scope: Literal["representation", "parameters"] = Field("representation", description="Where the tasks' gradients are compared.")
+    every: PositiveInt = Field(1, description="Steps from one solve to the next; the steps between use its weights and compare nothing.")
+    lagged: bool = Field(
+        False, description="Use the weights of the step before, so that no backward waits for the other ranks; equal ones at first."
+    )
+    min_weight: float | None = Field(None, ge=0, le=1, description="Smallest weight; weights always sum to the number of tasks.")
+    max_weight: float | None = Field(None, ge=1, description="Largest weight.")
+    groups: list[list[Name]] | None = Field(
+        None, description="Tasks of each group, every task in one; the strategy sees a group as one task, the sum of its tasks."
+    )
+    preferences: list[PositiveFloat] | None = Field(
+        None, description="Factor of each task's (with `groups`: each group's) share of the update, relative to the others."
+    )
 
     @property
     def options(self) -> dict[str, Any]:

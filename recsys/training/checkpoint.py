@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from recsys.errors import InputError
 
@@ -59,6 +60,7 @@ class Checkpoints:
         if which not in index:
             raise InputError(f"{self.folder}: holds no {which} checkpoint to go on from; train without --resume")
         path = self.folder / index[which]
+        _take_sizes(path, state.get("balancer", {}))
         dcp.load(state, checkpoint_id=path)
         return json.loads((path / "progress.json").read_text())
 
@@ -69,6 +71,15 @@ class Checkpoints:
         for path in self.folder.glob("step-*"):
             if path.name not in index.values():
                 shutil.rmtree(path)
+
+
+def _take_sizes(path: Path, balancer: State) -> None:
+    """Give the balancer's tensors their saved sizes: a state by feature has none before its first step."""
+    saved = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
+    for name, tensor in balancer.items():
+        known = saved.get(f"balancer.{name}")
+        if isinstance(known, TensorStorageMetadata) and known.size != tensor.shape:
+            balancer[name] = tensor.new_empty(known.size)
 
 
 def _write_flushed(path: Path, text: str) -> None:

@@ -78,7 +78,7 @@ def _closed_at_the_end(tracker: Tracking) -> Iterator[None]:
 def _check_strategy(config: Config) -> None:
     """Refuse an unknown strategy or option, and a strategy where nothing is shared."""
     try:
-        emtl.check_options(config.mto.strategy, len(config.tasks), config.mto.options)
+        _weighing(config, None)
     except ValueError as error:
         raise InputError(f"mto: {error}") from None
     if config.model.architecture == "single" and config.mto.strategy != "equal":
@@ -112,8 +112,32 @@ def build_trainer(config: Config, world: World, output: Path, console: Console, 
 def _balancer(config: Config, world: World) -> emtl.Balancer | Unshared:
     if config.model.architecture == "single":
         return Unshared(world.balancer)
-    strategy = emtl.create(config.mto.strategy, len(config.tasks), **config.mto.options)
-    return emtl.Balancer(strategy, scope=config.mto.scope, process_group=world.balancer)
+    return _weighing(config, world.balancer)
+
+
+def _weighing(config: Config, process_group: dist.ProcessGroup | None) -> emtl.Balancer:
+    """The balancer of section `mto`; ValueError in one line for what can't be."""
+    mto = config.mto
+    groups = None if mto.groups is None else _positions(mto.groups, [task.name for task in config.tasks])
+    return emtl.Balancer(
+        emtl.create(mto.strategy, len(config.tasks if groups is None else groups), **mto.options),
+        scope=mto.scope,
+        process_group=process_group,
+        every=mto.every,
+        lagged=mto.lagged,
+        groups=groups,
+        preferences=mto.preferences,
+        min_weight=mto.min_weight,
+        max_weight=mto.max_weight,
+    )
+
+
+def _positions(groups: list[list[str]], tasks: list[str]) -> list[list[int]]:
+    """Groups of task names as groups of positions."""
+    named = [name for group in groups for name in group]
+    if sorted(named) != sorted(tasks):
+        raise ValueError(f"groups must name each of {', '.join(tasks)} once, but got {groups}")
+    return [[tasks.index(name) for name in group] for group in groups]
 
 
 def _model(config: Config, features: Layout, world: World, balancer: emtl.Balancer | Unshared) -> DistributedModelParallel:

@@ -37,6 +37,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("aligned", {}),
     ("cagrad", {"c": 0.4}),
     ("config", {}),
+    ("dbmtl", {}),
     ("dualproj", {}),
     ("fairgrad", {"alpha": 2.0}),
     ("fairgrad", {"alpha": 0.5}),
@@ -51,9 +52,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("pe_ltr", {"c": 0.05}),
     ("upgrad", {}),
 ]
-EMTL_CASES = [case for case in CASES if case[0] == "emtl"]
-TENSOR_CASES: list[tuple[str, dict[str, Any]]] = []
+TENSOR_CASES: list[tuple[str, dict[str, Any]]] = [("excess", {}), ("graddrop", {"leak": 0.1}), ("moco", {})]
 """Those that see the gradients at the fork, which only a balancer has."""
+EMTL_CASES = [case for case in CASES if case[0] == "emtl"]
 DEPEND_ON_ORDER = {"gradvac", "pcgrad", "metabalance", "random"}
 """Strategies whose weights aren't permuted with the tasks: one task is the target, or draws go by position."""
 DEPEND_ON_SCALE = {
@@ -79,7 +80,19 @@ DEPEND_ON_SCALE = {
     "uncertainty_soft",
 }
 """Strategies under which a factor on a loss changes the task's share of the update, in the first step at least."""
-REFUSE_NEGATIVE = {"chebyshev", "dwa", "emtl", "famo", "geometric", "gradnorm", "log", "uncertainty", "uncertainty_soft", "smoothed"}
+REFUSE_NEGATIVE = {
+    "dbmtl",
+    "chebyshev",
+    "dwa",
+    "emtl",
+    "famo",
+    "geometric",
+    "gradnorm",
+    "log",
+    "uncertainty",
+    "uncertainty_soft",
+    "smoothed",
+}
 """Strategies that take no negative loss (`smoothed` because the one in the cases doesn't)."""
 
 

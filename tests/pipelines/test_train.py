@@ -124,6 +124,8 @@ def test_a_loss_that_is_not_finite_is_one_line_and_code_1(log: Path, tmp_path: P
         ("mto.strategy=emtll", "mto: "),
         ("mto.alhpa=0.1", "alpha"),
         ("mto.alpha=7", "alpha must be in [0, 1]"),
+        ("mto.groups=[[ctr]]", "mto: groups must name each of ctr, "),
+        ("mto.preferences=[1]", "mto: preferences must be a list of "),
         ("evaluate.metric=ctr/acu", "the nearest is 'ctr/auc'"),
         ("train.sharding.tables={item: row_wise}", "item_id"),
         ("tracking={enabled: true, uri: 'http://me:secret@host'}", "password"),

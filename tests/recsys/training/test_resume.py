@@ -75,6 +75,28 @@ def test_forty_steps_and_forty_more_are_eighty(job_file: JobFile, world: World, 
     assert as_text(second) == as_text(unbroken)
 
 
+@pytest.mark.parametrize(
+    "mto",
+    [
+        "{strategy: normalized, every: 3, lagged: true, max_weight: 1.5}",
+        "{strategy: emtl, groups: [[ctr, dwell], [cvr]], preferences: [2, 1], lagged: true}",
+        "{strategy: excess}",
+    ],
+)
+def test_options_and_state_of_the_balancer_resume(job_file: JobFile, world: World, tmp_path: Path, mto: str) -> None:
+    path = job_file()
+    unbroken = trainer_for(path, world, tmp_path / "unbroken", "train.steps=20", f"mto={mto}")
+    unbroken.train()
+    trainer_for(path, world, tmp_path / "broken", "train.steps=10", f"mto={mto}").train()
+    resumed = trainer_for(path, world, tmp_path / "broken", "train.steps=20", f"mto={mto}")
+    resumed.resume()
+    resumed.train()
+    expected, actual = tensors(unbroken._state()["balancer"]), tensors(resumed._state()["balancer"])
+    assert expected.keys() == actual.keys() and expected
+    for name, tensor in expected.items():
+        torch.testing.assert_close(actual[name], tensor, rtol=0, atol=0, msg=f"{name} differs")
+
+
 def test_the_best_checkpoint_is_the_one_that_was_evaluated(job_file: JobFile, world: World, tmp_path: Path) -> None:
     trainer = trainer_for(job_file(evaluate={"every": 20, "metric": "ctr/log_loss"}), world, tmp_path / "run", "train.steps=60")
     trainer.train()
