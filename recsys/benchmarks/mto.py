@@ -39,7 +39,8 @@ class Row:
     """One candidate against equal weights.
 
     ratio: median over the pairs of (its step / the step of equal weights just before); low, high: their quartiles;
-    repeats: that median in each round. milliseconds: median of its steps; equal: that of the steps it was paired with.
+    repeats: that median in each round. cpu_ratio, cpu_low, cpu_high: the same of the process's processor time, which other work on
+    the machine disturbs less. milliseconds: median of its steps; equal: that of the steps it was paired with.
     """
 
     name: str
@@ -48,6 +49,9 @@ class Row:
     low: float
     high: float
     repeats: list[float]
+    cpu_ratio: float
+    cpu_low: float
+    cpu_high: float
     milliseconds: float
     equal: float
 
@@ -94,17 +98,17 @@ def _candidates(settings: Settings, world: World) -> tuple[list[tuple[str, str, 
 
 
 def _pairs(workload: Workload, reference: Balanced, candidate: Candidate, steps: int) -> numpy.ndarray:
-    """(steps, 2) seconds of the reference's step and the candidate's on the same batch, one after the other."""
+    """(steps, 2, 2): of the reference's step and then the candidate's on the same batch, seconds and processor seconds."""
     pairs = [(_timed(workload, reference, number), _timed(workload, candidate, number)) for number in range(WARM_UP + steps)]
     return numpy.array(pairs[WARM_UP:])
 
 
-def _timed(workload: Workload, candidate: Candidate, number: int) -> float:
+def _timed(workload: Workload, candidate: Candidate, number: int) -> tuple[float, float]:
     _wait(workload.world.device)
-    started = time.perf_counter()
+    started = time.perf_counter(), time.process_time()
     workload.step(candidate, number)
     _wait(workload.world.device)
-    return time.perf_counter() - started
+    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 def _wait(device: torch.device) -> None:
@@ -113,12 +117,11 @@ def _wait(device: torch.device) -> None:
 
 
 def _row(name: str, scope: str, blocks: Sequence[numpy.ndarray]) -> Row:
-    equal, own = numpy.concatenate(blocks).T
-    low, ratio, high = numpy.quantile(own / equal, [0.25, 0.5, 0.75])
-    repeats = [float(numpy.median(block[:, 1] / block[:, 0])) for block in blocks]
-    return Row(
-        name, scope, float(ratio), float(low), float(high), repeats, 1e3 * float(numpy.median(own)), 1e3 * float(numpy.median(equal))
-    )
+    pairs = numpy.concatenate(blocks)
+    (low, cpu_low), (ratio, cpu_ratio), (high, cpu_high) = numpy.quantile(pairs[:, 1] / pairs[:, 0], [0.25, 0.5, 0.75], axis=0).tolist()
+    repeats = [float(numpy.median(block[:, 1, 0] / block[:, 0, 0])) for block in blocks]
+    equal, own = (1e3 * numpy.median(pairs[:, :, 0], axis=0)).tolist()
+    return Row(name, scope, ratio, low, high, repeats, cpu_ratio, cpu_low, cpu_high, own, equal)
 
 
 def _conditions(settings: Settings, world: World) -> dict[str, Any]:

@@ -15,12 +15,14 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD)
     for heading in ("strategy", "scope"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("ratio", "quartiles", "ms", "equal"):
+    for heading in ("ratio", "quartiles", "cpu", "ms", "equal"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result["rows"]:
         times = (f"{row['milliseconds']:.1f}", f"{row['equal']:.1f}")
-        table.add_row(row["name"], row["scope"], f"{row['ratio']:.3f}", f"{row['low']:.3f} - {row['high']:.3f}", *times)
+        ratios = (f"{row['ratio']:.3f}", f"{row['low']:.2f}-{row['high']:.2f}", f"{row['cpu_ratio']:.3f}")
+        table.add_row(row["name"], row["scope"], *ratios, *times)
     console.print(table)
+    console.print("cpu: the ratio of processor time, which other work on the machine disturbs less", highlight=False)
     for line in result["left_out"]:
         console.print(f"left out: {line}", highlight=False)
     _print_conditions(console, result["conditions"])

@@ -38,6 +38,7 @@ def test_every_strategy_and_scope_has_a_row_beside_the_loops(outcome: tuple[str,
 def test_a_row_holds_a_median_within_its_quartiles(outcome: tuple[str, dict]) -> None:
     for row in outcome[1]["rows"]:
         assert 0 < row["low"] <= row["ratio"] <= row["high"] < math.inf
+        assert 0 < row["cpu_low"] <= row["cpu_ratio"] <= row["cpu_high"] < math.inf
         assert len(row["repeats"]) == 3
         assert min(row["repeats"]) <= row["ratio"] <= max(row["repeats"])
         assert row["milliseconds"] > 0
@@ -47,7 +48,8 @@ def test_a_row_holds_a_median_within_its_quartiles(outcome: tuple[str, dict]) ->
 def test_what_is_printed_is_what_is_written(outcome: tuple[str, dict]) -> None:
     printed, written = outcome
     for row in written["rows"]:
-        assert f"{row['low']:.3f} - {row['high']:.3f}" in printed
+        assert f"{row['low']:.2f}-{row['high']:.2f}" in printed
+        assert f"{row['cpu_ratio']:.3f}" in printed
     for line in written["left_out"]:
         assert line in printed
     conditions = written["conditions"]
