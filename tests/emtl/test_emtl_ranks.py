@@ -10,6 +10,8 @@ import ranks
 import torch
 from torch import multiprocessing
 
+import emtl
+
 CASES = list(ranks.cases())
 
 
@@ -30,16 +32,24 @@ def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 
-@pytest.mark.parametrize("index", range(len(CASES)), ids=lambda index: "-".join(str(part) for part in CASES[index]))
+@pytest.mark.parametrize("index", range(len(CASES)), ids=lambda index: str(CASES[index]))
 def test_ranks_agree_with_each_other_and_with_one_process(
     index: int, together: list[list[dict[str, Any]]], alone: list[dict[str, Any]]
 ) -> None:
-    expected, results = alone[index], [rank[index] for rank in together]
-    tolerance = 1e-6 if CASES[index][3] == torch.float32 else 1e-12
-    for result in results:
-        for name in ("weights", "gram", "losses", "parameters"):
+    """To rounding; under autocast a sum over rows is rounded to bfloat16 once a rank, so there the ranks alone agree exactly."""
+    case, expected, results = CASES[index], alone[index], [rank[index] for rank in together]
+    tolerance = 0.05 if case.autocast else 1e-6 if case.dtype == torch.float32 else 1e-10
+    for name, wanted in expected.items():
+        for result in results:
+            if wanted is None:
+                assert result[name] is None, name
+                continue
             assert torch.equal(result[name], results[0][name]), name
-            torch.testing.assert_close(result[name], expected[name], rtol=5 * tolerance, atol=tolerance)
+            torch.testing.assert_close(result[name], wanted, rtol=5 * tolerance, atol=tolerance * float(wanted.abs().max() + 1), msg=name)
+
+
+def test_every_strategy_is_among_the_cases() -> None:
+    assert {case.strategy[0] for case in CASES} == set(emtl.names())
 
 
 def test_the_cases_have_an_absent_task_and_unequal_weights(alone: list[dict[str, Any]]) -> None:

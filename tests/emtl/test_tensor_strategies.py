@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from small_models import TASKS, known, made, rows_and_labels, task_losses
 from strategy_cases import TENSOR_CASES, gram, label
+from test_fork import forked_tensors
 from torch import Tensor
 
 import emtl
@@ -161,9 +162,8 @@ def test_in_a_model_as_a_loop_of_backwards(case: Case) -> None:
         rows, labels = rows_and_labels(7, seed=step)
         model.zero_grad()
         (balancer.total(task_losses(model(rows), labels)) * 8).backward()
-        kept: list[Tensor] = []
-        plain.fork = lambda *shared, kept=kept: kept.extend(part.clone() for part in shared) or [tuple(kept)] * TASKS  # type: ignore[misc, func-returns-value]
-        losses = task_losses(plain(rows), labels)
+        outputs, kept = forked_tensors(plain, rows)
+        losses = task_losses(outputs, labels)
         found = [torch.autograd.grad(loss, kept, retain_graph=True) for loss in losses]
         sums = row_sums(found, kept, twin.signed)
         flat = torch.stack([torch.cat([part.flatten() for part in parts]) for parts in found])
@@ -196,7 +196,7 @@ def test_what_is_refused(case: Case) -> None:
         strategy.weights(torch.ones(3), torch.eye(3))
     for options in ({"scope": "parameters"}, {"lagged": True}):
         with pytest.raises(ValueError, match="with scope representation, and not lagged"):
-            emtl.Balancer(strategy, **options)  # type: ignore[arg-type]
+            emtl.Balancer(strategy, **options)
 
 
 def test_graddrop_has_no_weights_to_limit_or_keep() -> None:
