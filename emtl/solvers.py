@@ -140,7 +140,7 @@ def onto_dual_cone(cosines: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
     return starts + best, found.all()
 
 
-def equilibrium(cosines: Tensor, rates: Tensor, power: float, steps: int = 40) -> tuple[Tensor, Tensor]:
+def equilibrium(cosines: Tensor, rates: Tensor, power: float, steps: int = 60) -> tuple[Tensor, Tensor]:
     """v (K,) > 0 with (C v)_k = b_k v_k^-power, and whether it was reached: the minimum of a convex potential.
 
     Damped Newton steps on v'Cv / 2 - sum_k b_k phi(v_k), phi' = v^-power. A step moves log v, so v stays positive; its length is the best
@@ -157,7 +157,7 @@ def equilibrium(cosines: Tensor, rates: Tensor, power: float, steps: int = 40) -
     cosines = cosines + 1e-14 * torch.eye(len(rates), dtype=cosines.dtype, device=cosines.device)
     lengths = 0.5 ** torch.arange(12, dtype=torch.float64, device=rates.device)[:, None]
     alone = rates ** (1 / (1 + power))
-    values = alone * ((alone @ alone) / (alone @ cosines @ alone)) ** (1 / (1 + power))
+    values = alone * _best_factor(cosines, rates, power, alone)
     for _ in range(steps):
         relative = _newton(cosines, rates, power, values)
         candidates = values * (lengths * relative).exp()
@@ -165,6 +165,8 @@ def equilibrium(cosines: Tensor, rates: Tensor, power: float, steps: int = 40) -
         largest = relative.abs().amax()
         chosen = torch.where(largest < 0.1, 0, shortest)
         values = candidates.gather(0, chosen[:, None].expand(1, len(rates))).squeeze(0)
+        along = _best_factor(cosines, rates, power, values)
+        values = values * torch.where((largest < 0.1) | ~along.isfinite(), 1.0, along)
         if values.device.type == "cpu" and largest < 1e-9:
             break
     force = rates * values**-power
@@ -172,13 +174,22 @@ def equilibrium(cosines: Tensor, rates: Tensor, power: float, steps: int = 40) -
 
 
 def _newton(cosines: Tensor, rates: Tensor, power: float, values: Tensor) -> Tensor:
-    """(K,) Newton step of the potential at `values`, relative to them and at most 5; the system is scaled to a unit diagonal."""
-    force = rates * values**-power
-    curvature = power * force / values
-    unit = (1 + curvature).rsqrt()
-    scaled = unit[:, None] * cosines * unit + torch.diag(curvature * unit.square())
-    inverse = torch.linalg.inv_ex(scaled).inverse
-    return (unit * (inverse @ (unit * (force - cosines @ values))) / values).clamp(-5, 5)
+    """(K,) Newton step of log v at `values`, shortened to at most 5; its system is scaled to a unit diagonal.
+
+    The potential isn't convex in log v. Where its second derivative lacks that of the potential in v, the latter replaces it, so every
+    step goes down; at the minimum both are one.
+    """
+    force, pull = rates * values ** (1 - power), values * (cosines @ values)
+    curvature = torch.maximum(pull - (1 - power) * force, power * force)
+    unit = (values.square() * cosines.diagonal() + curvature).rsqrt()
+    scaled = (unit * values)[:, None] * cosines * (unit * values) + torch.diag(curvature * unit.square())
+    step = unit * (torch.linalg.inv_ex(scaled).inverse @ (unit * (force - pull)))
+    return step / (step.abs().amax() / 5).clamp(min=1)
+
+
+def _best_factor(cosines: Tensor, rates: Tensor, power: float, values: Tensor) -> Tensor:
+    """() the factor on `values` that makes the potential least."""
+    return ((rates @ values ** (1 - power)) / (values @ cosines @ values)) ** (1 / (1 + power))
 
 
 def _potential(cosines: Tensor, rates: Tensor, power: float, values: Tensor) -> Tensor:

@@ -24,14 +24,14 @@ class FairGrad(Solved):
 
     Args:
         num_tasks: K; any number.
-        alpha: fairness, in [0.1, 10].
+        alpha: fairness, in [0.2, 5].
     """
 
     most_tasks = 1 << 30
 
     def __init__(self, num_tasks: int, alpha: float = 1.0) -> None:
         super().__init__(num_tasks)
-        self.alpha = validate.number("alpha", alpha, 0.1, 10)
+        self.alpha = validate.number("alpha", alpha, 0.2, 5)
 
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) w = v / s, with (C v)_k = s_k^(1/alpha - 1) v_k^(-1/alpha)."""
