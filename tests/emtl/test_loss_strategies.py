@@ -325,6 +325,20 @@ def test_bandit_is_the_mirror_ascent_and_stays_in_its_ball(rows: list[list[float
         assert torch.special.entr(weights / 3).sum().item() >= math.log(3) - rho - 1e-9
 
 
+def test_bandit_shares_move_among_the_tasks_present() -> None:
+    """What the absent task holds is neither handed out nor lost: all shares go on summing to K."""
+    strategy = emtl.create("bandit", 3, eta=0.1)
+    strategy.weights(tensor([2.0, 0.1, 0.3]))
+    for losses in ([2.0, 0.0, 0.5], [0.0, 3.0, 1.0], [1.0, 0.0, 3.0]):
+        strategy.weights(tensor(losses))
+        assert strategy.state_dict()["log_shares"].exp().sum().item() == pytest.approx(3)
+
+
+def test_uncertainty_soft_has_its_temperature() -> None:
+    losses = tensor([0.5, 1.0, 4.0])
+    close(emtl.create("uncertainty_soft", 3, T=3.0).weights(losses), 3 * (1 / (3 * losses)).softmax(0))
+
+
 def test_bandit_sees_differences_of_losses_alone() -> None:
     losses = tensor([-0.5, 0.0, 1.5])
     close(emtl.create("bandit", 3).weights(losses, torch.eye(3)), emtl.create("bandit", 3).weights(losses + 7))
