@@ -153,6 +153,11 @@ class Balancer:
             self._weigh_parameters(step, losses, list(parameters), list(activations))
         return Total.apply(losses, step)
 
+    def failures(self) -> Tensor:
+        """() number of solves that failed so far, for which the strategy's documented answer stood in; on the strategy's device."""
+        counts = [buffer for name, buffer in self.strategy.named_buffers() if name.rpartition(".")[2] == "failures"]
+        return torch.stack(counts).sum() if counts else torch.zeros((), dtype=torch.int64)
+
     def state_dict(self) -> dict[str, Any]:
         """The strategy's state and the weights that are held: tensors by name. With `lagged`, the last step is solved first."""
         self._solve_waiting()

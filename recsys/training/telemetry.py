@@ -18,6 +18,7 @@ class _Sent:
     step: int
     values: Tensor
     equity: Tensor | None
+    failures: Tensor | None
     event: torch.cuda.Event | None
 
 
@@ -32,10 +33,10 @@ class Telemetry:
         self.tasks = tasks
         self._sent: deque[_Sent] = deque()
         self._recent: deque[Tensor] = deque(maxlen=window)
-        self._equity: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
-    def push(self, step: int, losses: Tensor, weights: Tensor, gram: Tensor | None = None) -> None:
-        """Note step `step` with (K,) losses, (K,) weights and, where it is to be told, the (K, K) Gram matrix of the gradients.
+    def push(self, step: int, losses: Tensor, weights: Tensor, gram: Tensor | None = None, failures: Tensor | None = None) -> None:
+        """Note step `step` with (K,) losses, (K,) weights and, where it is told, the (K, K) Gram matrix and the count of failed solves.
 
         Raises JobError naming task and step.
         """
@@ -45,9 +46,10 @@ class Telemetry:
         if values.is_cuda:
             values = values.to("cpu", non_blocking=True)
             equity = None if equity is None else equity.to("cpu", non_blocking=True)
+            failures = None if failures is None else failures.to("cpu", non_blocking=True)
             event = torch.cuda.Event()
             event.record()
-        self._sent.append(_Sent(step, values, equity, event))
+        self._sent.append(_Sent(step, values, equity, failures, event))
         self._look(keep=1 if event else 0)
 
     def flush(self) -> None:
@@ -55,12 +57,12 @@ class Telemetry:
         self._look(keep=0)
 
     def metrics(self) -> dict[str, float]:
-        """`TASK/loss` and `TASK/weight`, means over the last steps, and the equity of the last step that came with a Gram matrix."""
+        """`TASK/loss` and `TASK/weight`, means over the last steps, and the equity and failures last told."""
         if not self._recent:
             return {}
         losses, weights = torch.stack(list(self._recent)).mean(dim=0).tolist()
         named = {f"{task}/loss": value for task, value in zip(self.tasks, losses, strict=True)}
-        return named | {f"{task}/weight": value for task, value in zip(self.tasks, weights, strict=True)} | self._equity
+        return named | {f"{task}/weight": value for task, value in zip(self.tasks, weights, strict=True)} | self._told
 
     def _look(self, keep: int) -> None:
         while len(self._sent) > keep:
@@ -70,7 +72,9 @@ class Telemetry:
             self._check(sent)
             self._recent.append(sent.values)
             if sent.equity is not None:
-                self._equity = dict(zip(equity_names(self.tasks), sent.equity.tolist(), strict=True))
+                self._told |= dict(zip(equity_names(self.tasks), sent.equity.tolist(), strict=True))
+            if sent.failures is not None:
+                self._told["mto/failures"] = float(sent.failures)
 
     def _check(self, sent: _Sent) -> None:
         finite = torch.isfinite(sent.values).all(dim=0).tolist()

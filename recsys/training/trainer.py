@@ -96,7 +96,8 @@ class Trainer:
         losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
         parts.balancer.total(losses, *self._compared()).backward()
         balancer = parts.balancer
-        self.telemetry.push(step, none_throws(balancer.losses), none_throws(balancer.weights), balancer.gram if told else None)
+        gram, failures = (balancer.gram, balancer.failures()) if told else (None, None)
+        self.telemetry.push(step, none_throws(balancer.losses), none_throws(balancer.weights), gram, failures)
         parts.optimizers.step()
 
     def _compared(self) -> tuple[list[Tensor], list[Tensor]] | tuple[()]:

@@ -35,6 +35,10 @@ class Unshared:
         """Never called: such a model has no place where tasks part."""
         raise RuntimeError("a model that shares nothing called its fork")
 
+    def failures(self) -> Tensor:
+        """Nothing is solved."""
+        return torch.zeros((), dtype=torch.int64)
+
     def state_dict(self) -> dict[str, Any]:
         """Nothing to keep."""
         return {}

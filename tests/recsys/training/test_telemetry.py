@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import emtl
 from recsys.config import LearningRate
 from recsys.errors import JobError
 from recsys.training.clock import Clock
@@ -92,3 +93,17 @@ def test_a_recording_of_any_length_stays_small_and_even(points: int, stride: int
     assert [loss for (loss,) in recording.losses] == recording.steps == [value for (value,) in recording.contributions]
     assert len(recording.weights) == len(recording.cosines) == len(recording.steps)
     assert Recording(**recording.to_json()) == recording
+
+
+def test_failed_solves_are_told() -> None:
+    telemetry = Telemetry(["ctr", "cvr"])
+    telemetry.push(0, torch.ones(2), torch.ones(2), None, torch.tensor(3))
+    telemetry.push(1, torch.ones(2), torch.ones(2))
+    assert telemetry.metrics()["mto/failures"] == 3
+
+
+def test_a_balancer_counts_the_failed_solves_of_what_it_wraps() -> None:
+    plain, wrapped = (emtl.Balancer(emtl.create(name, 2, **options)) for name, options in (("equal", {}), ("smoothed", {"of": "nash"})))
+    assert plain.failures() == wrapped.failures() == 0
+    next(buffer for name, buffer in wrapped.strategy.named_buffers() if name.endswith("failures")).fill_(2)
+    assert wrapped.failures() == 2
