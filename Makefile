@@ -34,8 +34,8 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml requirements/cpu.txt requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --no-deps torch==2.13.0+cpu || $(BIN)/pip install --quiet --no-compile --no-deps torch==2.13.0+cpu --index-url $(PYTORCH_CPU_INDEX)
-	$(BIN)/pip install --quiet --no-compile -r requirements/cpu.txt -c requirements/constraints.txt
+	$(BIN)/pip install --quiet --no-deps torch==2.13.0+cpu || $(BIN)/pip install --quiet --no-deps torch==2.13.0+cpu --index-url $(PYTORCH_CPU_INDEX)
+	$(BIN)/pip install --quiet -r requirements/cpu.txt -c requirements/constraints.txt
 	touch $@
 
 clean:
