@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from emtl.eigen import eigen
-from emtl.strategies.solved import Solved, known, preference
+from emtl.strategies.solved import Preferring, known
 from emtl.strategy import Tasks, register
 
 NULL = 1e-14
@@ -14,7 +14,7 @@ NULL = 1e-14
 
 
 @register("aligned")
-class AlignedMTL(Solved):
+class AlignedMTL(Preferring):
     """Aligned-MTL (Senushkin et al. 2023, arXiv:2305.19000): the gradients are made orthogonal and equally long, as near as can be.
 
     w = sqrt(lam_min) V L^(-1/2) V' p, with G = V L V'. Weights may be negative.
@@ -30,13 +30,8 @@ class AlignedMTL(Solved):
         pref_vector: K positive weights p; equal by default.
     """
 
-    preferences: Tensor
     may_be_negative = True
     most_tasks = 1 << 30
-
-    def __init__(self, num_tasks: int, pref_vector: list[float] | None = None) -> None:
-        super().__init__(num_tasks)
-        self.register_buffer("preferences", preference(pref_vector, num_tasks), persistent=False)
 
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) V L^(-1/2) V' p."""

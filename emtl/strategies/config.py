@@ -7,12 +7,12 @@ from torch import Tensor
 
 from emtl import solvers
 from emtl.gram import normalise
-from emtl.strategies.solved import Solved, capped, known, preference
+from emtl.strategies.solved import Preferring, capped, known
 from emtl.strategy import Tasks, register
 
 
 @register("config")
-class ConFIG(Solved):
+class ConFIG(Preferring):
     """ConFIG (Liu, Chu & Thuerey 2024, arXiv:2408.11104): cosines of the update with the tasks' gradients in given proportions.
 
     u = pinv(unit gradients) p, d = (sum_k g_k.u / norm(u)) u / norm(u). As combinations: w ~ C^-1 p / s, with C the cosine matrix.
@@ -27,13 +27,8 @@ class ConFIG(Solved):
         pref_vector: K positive proportions p of the cosines; equal by default.
     """
 
-    preferences: Tensor
     may_be_negative = True
     most_tasks = 1 << 30
-
-    def __init__(self, num_tasks: int, pref_vector: list[float] | None = None) -> None:
-        super().__init__(num_tasks)
-        self.register_buffer("preferences", preference(pref_vector, num_tasks), persistent=False)
 
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) C^-1 p / s."""

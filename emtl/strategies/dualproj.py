@@ -7,12 +7,12 @@ from torch import Tensor
 
 from emtl import masked, solvers
 from emtl.gram import normalise
-from emtl.strategies.solved import Solved, known, preference
+from emtl.strategies.solved import Preferring, known
 from emtl.strategy import Tasks, register
 
 
 @register("dualproj")
-class DualProj(Solved):
+class DualProj(Preferring):
     """DualProj (Lopez-Paz & Ranzato 2017, arXiv:1706.08840, as in TorchJD): the update nearest to the mean gradient that harms no task.
 
     d = P(sum_k p_k g_k), P the projection onto {d : g_j.d >= 0 for all j}. Without conflict that is the mean.
@@ -25,12 +25,6 @@ class DualProj(Solved):
         num_tasks: K, at most 12.
         pref_vector: K positive weights p; equal by default.
     """
-
-    preferences: Tensor
-
-    def __init__(self, num_tasks: int, pref_vector: list[float] | None = None) -> None:
-        super().__init__(num_tasks)
-        self.register_buffer("preferences", preference(pref_vector, num_tasks), persistent=False)
 
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) the coefficients of the projection."""

@@ -40,6 +40,21 @@ class Solved(Strategy):
         return torch.where(solved | ~usable, torch.where(usable, weights, torch.nan), 1 / capped(tasks))
 
 
+class Preferring(Solved):
+    """One that is told how much each task matters.
+
+    Args:
+        num_tasks: K.
+        pref_vector: K positive numbers, scaled to sum 1 in `preferences`; equal by default.
+    """
+
+    preferences: Tensor
+
+    def __init__(self, num_tasks: int, pref_vector: list[float] | None = None) -> None:
+        super().__init__(num_tasks)
+        self.register_buffer("preferences", preference(pref_vector, num_tasks), persistent=False)
+
+
 def known(gram: Tensor | None) -> Tensor:
     """The Gram matrix, which `Needs.GRAM` puts there."""
     if gram is None:

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from emtl import solvers
 from emtl.gram import normalise
-from emtl.strategies.solved import Solved, known, preference
+from emtl.strategies.solved import Preferring, known
 from emtl.strategy import Tasks, register
 
 
 @register("upgrad")
-class UPGrad(Solved):
+class UPGrad(Preferring):
     """UPGrad (Quinton & Rey 2024, arXiv:2406.16232): each gradient is projected onto the cone of updates that harm no task, then averaged.
 
     d = sum_k p_k P(g_k), P the projection onto {d : g_j.d >= 0 for all j}. Without conflict that is the mean. For two tasks it is
@@ -28,12 +28,6 @@ class UPGrad(Solved):
         num_tasks: K, at most 12.
         pref_vector: K positive weights p of the projections; equal by default.
     """
-
-    preferences: Tensor
-
-    def __init__(self, num_tasks: int, pref_vector: list[float] | None = None) -> None:
-        super().__init__(num_tasks)
-        self.register_buffer("preferences", preference(pref_vector, num_tasks), persistent=False)
 
     def solve(self, tasks: Tasks) -> Tensor:
         """(K,) sum over the projected gradients of their coefficients."""
