@@ -56,6 +56,8 @@ def worker() -> None:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # torch's CheckpointException is no Exception
+        # The agent ends the ranks that outlive a failed one, also while they are telling of their own failure.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         report_failure(error)
         sys.exit(BAD_INPUT if isinstance(error, InputError) else 1)
 
