@@ -209,16 +209,19 @@ def test_only_needed_columns_are_read(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
-    """Peaks of numpy's memory (traced) and of Arrow's (sampled) on one and on six times as many rows."""
+    """Peaks of numpy's memory (traced) and of Arrow's (sampled) on one and on eight times as many rows.
+
+    How many threads happen to work at the same time is worth up to a factor of two; keeping the rows would be one of eight.
+    """
     peaks = []
-    for files in (1, 6):
+    for files in (1, 8):
         write_numbered(tmp_path / str(files), [20_000] * files, group=5_000)
         reader = numbered_reader(tmp_path / str(files), config=data_config(streams=2, batch_size=200, window=2_000, prefetch=1))
         tracemalloc.start()
         arrow = max(pa.total_allocated_bytes() for _ in reader.epoch(0))
         peaks.append((tracemalloc.get_traced_memory()[1], arrow))
         tracemalloc.stop()
-    assert peaks[1][0] < 1.3 * peaks[0][0]
+    assert peaks[1][0] < 2 * peaks[0][0]
     assert peaks[1][1] < 2 * peaks[0][1]
 
 
