@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.order import order_keys
 
-_CLIP = 1e-7  # a float32 sigmoid saturates 6e-8 below 1
+CLIP = 1e-7  # a float32 sigmoid saturates 6e-8 below 1
 _ONE = np.uint64(1)
 
 
@@ -29,7 +29,7 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
         ValueError: NaN among the scores, or lengths differ.
     """
     packed = order_keys(scores).astype(np.uint64)
-    positive = _positives(labels, packed.size)
+    positive = positives_of(labels, packed.size)
     packed <<= _ONE
     packed |= positive
     packed.sort()  # ties: negatives first
@@ -51,7 +51,8 @@ def _tied_pairs(packed: NDArray[np.uint64]) -> int:
     return int(((last_negative + 1 - start) * (end - last_negative - 1)).sum())
 
 
-def _positives(labels: ArrayLike, rows: int) -> NDArray[np.bool_]:
+def positives_of(labels: ArrayLike, rows: int) -> NDArray[np.bool_]:
+    """(rows,) whether the labels are above 0. Raises ValueError where they are not as many as `rows`."""
     positive = np.asarray(labels).ravel() > 0
     if positive.size != rows:
         raise ValueError(f"{rows} scores but {positive.size} labels")
@@ -67,14 +68,14 @@ def log_loss(probabilities: ArrayLike, labels: ArrayLike) -> float:
         ValueError: a probability is NaN or outside [0, 1], or lengths differ.
     """
     probability = np.asarray(probabilities, np.float64).ravel()
-    positive = _positives(labels, probability.size)
+    positive = positives_of(labels, probability.size)
     outside = int(np.count_nonzero(~((probability >= 0) & (probability <= 1))))
     if outside:
         raise ValueError(f"{outside} of {probability.size} probabilities are NaN or outside [0, 1]")
     if not probability.size:
         return math.nan
     of_label = np.where(positive, probability, 1 - probability)
-    return float(-np.log(np.clip(of_label, _CLIP, 1 - _CLIP)).mean())
+    return float(-np.log(np.clip(of_label, CLIP, 1 - CLIP)).mean())
 
 
 def calibration(probabilities: ArrayLike, labels: ArrayLike) -> float:

@@ -12,8 +12,12 @@ BINARY = ("auc", "log_loss", "calibration", "rows", "positives")
 DURATION = ("mae", "rmse", "rmse_log1p", "spearman", "xauc", "auc", "rows", "positives")
 MEAN_AUC = "mean/auc"
 
-_BETTER_HIGH = {"auc", "spearman", "xauc"}
-_BETTER_LOW = {"log_loss", "mae", "rmse", "rmse_log1p"}
+# What an offline evaluation adds: metrics of rows, and (below) of groups of rows.
+BINARY_OFFLINE = (*BINARY, "auprc", "normalized_entropy", "ece")
+BINARY_GROUPED = ("gauc", "recall@K", "ndcg@K")  # K: a number
+
+_BETTER_HIGH = {"auc", "spearman", "xauc", "auprc", "gauc", "recall", "ndcg"}
+_BETTER_LOW = {"log_loss", "mae", "rmse", "rmse_log1p", "normalized_entropy", "ece"}
 
 
 def metric_names(tasks: Iterable[Task]) -> list[str]:
@@ -27,7 +31,7 @@ def higher_is_better(name: str) -> bool:
     Raises:
         InputError: neither way is better, as for a calibration (best at 1) or a count.
     """
-    metric = name.rpartition("/")[2]
+    metric = name.rpartition("/")[2].partition("@")[0]
     if metric in _BETTER_HIGH:
         return True
     if metric in _BETTER_LOW:

@@ -22,6 +22,12 @@ def test_direction_of_a_metric(name: str, higher: bool) -> None:
     check_metric(name, TASKS)
 
 
+def test_direction_of_a_metric_of_offline_evaluation() -> None:
+    assert all(higher_is_better(f"ctr/{name}") for name in ("auprc", "gauc", "recall@5", "ndcg@10"))
+    assert not any(higher_is_better(name) for name in ("normalized_entropy", "ece"))
+    assert higher_is_better("recall@K") and higher_is_better("ndcg@K")
+
+
 @pytest.mark.parametrize("name", ["ctr/calibration", "ctr/rows", "dwell/positives"])
 def test_metrics_without_a_direction_cannot_choose_a_checkpoint(name: str) -> None:
     with pytest.raises(InputError, match=f"'{name}' has no better direction"):
