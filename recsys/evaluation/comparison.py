@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from recsys.errors import InputError
 
 Verdict = Literal["better", "worse", "inconclusive"]
+Estimator = Literal["logged", "ips", "snips", "doubly_robust"]
 
 
 class _Part(BaseModel):
@@ -136,21 +138,28 @@ class Curve(_Part):
 
 
 class PolicyValue(_Part):
-    """What the log says that a policy, which ranks by a formula over the task scores, would earn a row."""
+    """What the log says that a policy, which chooses in each request by a formula over the task scores, would earn a request.
+
+    effective_rows: (sum of weights)^2 / sum of their squares. clipped: share of the weighted rows whose weight was above `clip`.
+    temperature: 0 where the policy chooses the highest value, else that of its softmax.
+    """
 
     candidate: str
     formula: str
     reward: str
-    estimator: Literal["logged", "ips", "snips", "doubly_robust"]
+    estimator: Estimator
     value: float
     low: float
     high: float
     effective_rows: float
     clipped: float
+    clip: float = math.inf
+    temperature: float = 0.0
+    requests: int = 0
 
 
 class TradeOff(_Part):
-    """A formula's place among objectives: the value of each task's metric when rows are ranked by the formula alone."""
+    """A formula's place among objectives: by `TASK/METRIC`, the metric when rows are ranked by the formula alone. Higher is better."""
 
     candidate: str
     formula: str
