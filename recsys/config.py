@@ -9,14 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Layers = list[PositiveInt]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are refused and values are not changed after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from recsys.data.features import Feature
+from recsys.section import Layers, Name, Section
 
 
 class RunConfig(Section):
@@ -52,74 +46,6 @@ class DataConfig(Section):
         if self.batch_size % self.streams:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of streams {self.streams}")
         return self
-
-
-class Table(Section):
-    """The embedding table of an id feature: shared by name, or of its own."""
-
-    table: str | None = Field(None, description="Table to share, by the name of the feature that owns it; its own when left out.")
-    buckets: PositiveInt | None = Field(None, description="Rows of the table (one more is added for missing values).")
-    dimension: PositiveInt = Field(16, description="Width of an embedding.")
-    encoding: Literal["hash", "identity"] = Field(
-        "hash", description="`hash` spreads any int64 or string over the buckets; `identity` takes ids 0 .. buckets-1 as they are."
-    )
-
-    @model_validator(mode="after")
-    def _a_table_has_one_size(self) -> Table:
-        if (self.table is None) == (self.buckets is None):
-            raise ValueError("give either `buckets` (a table of its own) or `table` (the feature whose table it shares)")
-        if self.dimension % 4:
-            raise ValueError(f"dimension {self.dimension} must be a multiple of 4, which the embedding kernels need")
-        return self
-
-
-class IdFeature(Table):
-    """One id a row."""
-
-    kind: Literal["id"]
-    name: Name
-    column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
-
-
-class IdsFeature(Table):
-    """A list of ids a row, pooled."""
-
-    kind: Literal["ids"]
-    name: Name
-    column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
-    pooling: Literal["sum", "mean"] = "mean"
-    max_length: PositiveInt = Field(50, description="Ids of a row that are used: the last ones.")
-
-
-class SequenceItem(Table):
-    """One of the aligned columns that describe the elements of a sequence."""
-
-    column: str = Field(description="List column of the log.")
-    target: Name | None = Field(None, description="The `id` feature that this column is attended with; must share its table.")
-
-
-class SequenceFeature(Section):
-    """A history: aligned lists, attended by the candidate (DIN, arXiv:1706.06978)."""
-
-    kind: Literal["sequence"]
-    name: Name
-    items: list[SequenceItem] = Field(min_length=1)
-    max_length: PositiveInt = Field(50, description="Elements of a row that are used: the last ones.")
-    attention_layers: Layers = Field([64, 32], description="Hidden layers of the attention unit.")
-
-
-class NumberFeature(Section):
-    """A dense number."""
-
-    kind: Literal["number"]
-    name: Name
-    column: str | None = Field(None, description="Column of the log; the feature's name when left out.")
-    log1p: bool = Field(False, description="Take log(1 + x) first; x must not be below 0.")
-    standardise: bool = Field(True, description="Subtract the mean and divide by the deviation of the training files.")
-    clip: PositiveFloat | None = Field(None, description="Largest absolute value after that; farther ones are set to it.")
-
-
-Feature = Annotated[IdFeature | IdsFeature | SequenceFeature | NumberFeature, Field(discriminator="kind")]
 
 
 class CommonTask(Section):

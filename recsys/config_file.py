@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from recsys.config import Config
 from recsys.errors import InputError
 
+FILE_NAME = "config.yaml"
+
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """The configuration in the YAML file `path` with `section.key=value` overrides applied.

@@ -67,13 +67,15 @@ def _models(field: FieldInfo) -> Iterator[type[BaseModel]]:
 def _type(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " \\| ".join(f"`{value}`" for value in get_args(annotation))
+    if hasattr(annotation, "__metadata__"):
+        return _type(annotation.__origin__)
     inner = [member for member in get_args(annotation) if member is not type(None)]
     if get_origin(annotation) is list:
         return f"list of {_type(inner[0])}"
     if get_origin(annotation) is dict:
         return f"map to {_type(inner[1])}"
     if inner:
-        return _type(inner[0])
+        return " or ".join(map(_type, inner))
     return PLAIN_NAMES.get(annotation, str(annotation))
 
 

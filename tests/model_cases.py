@@ -10,7 +10,8 @@ from torchrec import KeyedJaggedTensor
 
 from recsys.config import Feature, Model, Task
 from recsys.data.batch import Batch
-from recsys.data.layout import Layout, Slot, layout
+from recsys.data.features.feature import Slot
+from recsys.data.layout import Layout, layout
 
 # Shared pooled tables, an id and a list on a sequence's table, an item column of another width without a target, numbers.
 FEATURES: list[dict[str, Any]] = [
@@ -65,22 +66,28 @@ def make_batch(own: Layout, rows: int, seed: int = 0, keep: slice | None = None)
     lengths: dict[str, torch.Tensor] = {}  # item columns of a sequence are aligned
 
     def part(slots: list[Slot]) -> KeyedJaggedTensor | None:
-        values, sizes = [], []
+        values, sizes, weights = [], [], []
         for slot in slots:
             limit = slot.max_length
             drawn = torch.randint(0, 1 + (limit or 0), (rows,), generator=generator) if limit else torch.ones(rows, dtype=torch.long)
             size = lengths.setdefault(slot.sequence or slot.key, drawn)
-            ids = torch.randint(0, slot.buckets + 1, (int(size.sum()),), generator=generator)
+            ids = torch.randint(0, own.tables[slot.table].rows, (int(size.sum()),), generator=generator)
             values.append(torch.cat(ids.split(size.tolist())[keep] or [ids[:0]]))
             sizes.append(size[keep])
+            if any(slot.weighted for slot in slots):
+                drawn = torch.rand(len(ids), generator=generator).mul(4).floor() if slot.weighted else torch.ones(len(ids))
+                weights.append(torch.cat(drawn.split(size.tolist())[keep] or [drawn[:0]]))
         if not slots:
             return None
-        return KeyedJaggedTensor.from_lengths_sync([slot.key for slot in slots], torch.cat(values), torch.cat(sizes).int())
+        keys = [slot.key for slot in slots]
+        return KeyedJaggedTensor.from_lengths_sync(
+            keys, torch.cat(values), torch.cat(sizes).int(), weights=torch.cat(weights) if weights else None
+        )
 
-    sparse, sequence = part(own.pooled), part(own.unpooled)
-    dense = torch.randn(rows, len(own.numbers), generator=generator)
+    sparse, sequence, weighted = part(own.pooled), part(own.unpooled), part(own.weighted)
+    dense = torch.randn(rows, own.width, generator=generator)
     masks = torch.rand(rows, 3, generator=generator) < torch.tensor([1.0, 0.4, 0.8])
     labels = torch.rand(rows, 3, generator=generator)
     labels = torch.stack([labels[:, 0].round(), labels[:, 1].round(), labels[:, 2] * 100], dim=1) * masks
-    weights = 0.5 + torch.rand(rows, generator=generator)
-    return Batch(sparse, sequence, dense[keep], labels[keep], masks[keep], weights[keep])
+    importance = 0.5 + torch.rand(rows, generator=generator)
+    return Batch(sparse, sequence, dense[keep], labels[keep], masks[keep], importance[keep], weighted)

@@ -17,8 +17,10 @@ class Batch(Pipelineable):
     """The rows of one rank in one step: B rows, K tasks, D numbers.
 
     sparse: ids of the pooled features (`id` and `ids` on tables that no sequence uses), keys are feature names.
-    sequence: ids of features on tables that a sequence uses, keys are feature names and `SEQUENCE.COLUMN` for its items.
-    dense: (B, D) float32, in the order of the config's `number` features.
+    sequence: ids of features on tables that a sequence uses, keys are feature names and `SEQUENCE.COLUMN` for its items; with weights
+    where one of them is weighted.
+    weighted: ids with their weights, of the pooled features on tables that a weighted `ids` feature uses (weight 1 if not weighted itself).
+    dense: (B, D) float32: what `number` and `vector` features give, in the config's order.
     labels: (B, K) float32, 0 where there is none. masks: (B, K) bool, whether the label counts (label known, row in the task's
     sample space, not padding). weights: (B,) float32.
     """
@@ -29,6 +31,7 @@ class Batch(Pipelineable):
     labels: Tensor
     masks: Tensor
     weights: Tensor
+    weighted: KeyedJaggedTensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The batch on `device`."""

@@ -7,10 +7,15 @@ All arithmetic is modulo 2^64:
     hash(integer i)  = step(i as a two's complement 64-bit word)
     hash(bytes b)    = h, from h = step(len(b)), then h = step(h ^ w) for each 8-byte little-endian word w of b, zero-padded
 
+    hash(tuple t)    = h, from h = step(number of values), then h = step(h ^ hash(v)) for each value v
+
 A string is its UTF-8 bytes. A value lies in table row 1 + hash % buckets; row 0 is for missing values.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +24,7 @@ from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
 Rows = NDArray[np.signedinteger]
+Number = TypeVar("Number", bound=np.generic)
 
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _BLOCK = 16384  # words whose temporaries stay in the second-level cache
@@ -72,13 +78,43 @@ def row_type(buckets: int) -> type[np.signedinteger]:
     return np.int32 if buckets < 2**31 - 1 else np.int64
 
 
+def hash_values(values: pa.Array) -> Words:
+    """(N,) hashes of an Arrow array of integers, booleans, strings or binaries, plain or dictionary-encoded; anything where null."""
+    if pa.types.is_dictionary(values.type):
+        return _of_distinct(values, hash_values(values.dictionary))
+    return hash_integers(integers(values)) if _whole(values.type) else hash_strings(values)
+
+
+def hash_tuples(columns: Sequence[Words]) -> Words:
+    """(N,) hashes of the tuples that columns of (N,) hashes make up."""
+    hashes = hash_integers(np.full(len(columns[0]), len(columns)))
+    for words in columns:
+        hashes = hash_integers(hashes ^ words)
+    return hashes
+
+
 def hashed_rows(values: pa.Array, buckets: int) -> Rows:
     """(N,) table rows of an Arrow array of integers, booleans, strings or binaries (plain or dictionary-encoded); null is row 0."""
-    if pa.types.is_dictionary(values.type):
-        return _rows_of_dictionary(values, buckets)
-    if not _whole(values.type):
-        return _rows_of_dictionary(values.dictionary_encode(), buckets)
-    return blank(_rows_of_integers(integers(values), buckets), values)
+    if not pa.types.is_dictionary(values.type) and _whole(values.type):
+        return blank(_rows_of_integers(integers(values), buckets), values)
+    return by_distinct(values, lambda distinct: buckets_of(hash_values(distinct), buckets))
+
+
+def by_distinct(values: pa.Array, rows_of: Callable[[pa.Array], Rows]) -> Rows:
+    """(N,) table rows of an Arrow array, with `rows_of` asked for those of its distinct values alone; null is row 0."""
+    if not pa.types.is_dictionary(values.type):
+        values = values.dictionary_encode()
+    return blank(_of_distinct(values, blank(rows_of(values.dictionary), values.dictionary)), values.indices)
+
+
+def _of_distinct(values: pa.DictionaryArray, distinct: NDArray[Number]) -> NDArray[Number]:
+    """(N,) what (M,) distinct values are, at each place of a dictionary-encoded array; anything where null."""
+    if not len(distinct):
+        return np.zeros(len(values), distinct.dtype)
+    positions = integers(values.indices)
+    if values.indices.null_count:
+        positions = np.where(valid(values.indices), positions, 0)
+    return distinct[positions]
 
 
 def _rows_of_integers(values: Words | NDArray[np.int64], buckets: int) -> Rows:
@@ -111,17 +147,6 @@ def blank(rows: Rows, values: pa.Array) -> Rows:
     if values.null_count:
         rows[~valid(values)] = 0
     return rows
-
-
-def _rows_of_dictionary(values: pa.DictionaryArray, buckets: int) -> Rows:
-    distinct, indices = values.dictionary, values.indices
-    if len(distinct) == 0:
-        return np.zeros(len(values), row_type(buckets))
-    hashes = hash_integers(integers(distinct)) if _whole(distinct.type) else hash_strings(distinct)
-    positions = integers(indices)
-    if indices.null_count:
-        positions = np.where(valid(indices), positions, 0)
-    return blank(blank(buckets_of(hashes, buckets), distinct)[positions], indices)
 
 
 def _bytes(values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:

@@ -63,7 +63,6 @@ class Reader:
         if batch_size % config.streams:
             raise InputError(f"batch_size {batch_size} must be a multiple of data.streams {config.streams}; change one of them")
         self._config, self._streams = config, owned_streams(config.streams, rank, world_size)
-        self._keys = [slot.key for slot in layout.pooled], [slot.key for slot in layout.unpooled]
         self._transforms = Transforms(layout, tasks, config.weight, statistics)
         self._source = open_source(paths, self._transforms.needs, config.threads)
         self._plan = Plan(
@@ -98,7 +97,7 @@ class Reader:
             try:
                 for step in range(start_step, plan.steps):
                     parts = [part for stream in streams if (part := stream.rows(step)) is not None]
-                    batch = to_batch(parts or [self._transforms.padding], *self._keys)
+                    batch = to_batch(parts or [self._transforms.padding], self._transforms.layout)
                     # Copies to a GPU are only asynchronous from page-locked memory; pinning waits, so it is done here, ahead.
                     yield batch.pin_memory() if torch.cuda.is_available() else batch
             finally:

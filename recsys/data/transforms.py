@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsys import config_file
 from recsys.config import BinaryTask, DurationTask
-from recsys.data.columns import Ids, Ints, Ragged, Rows, gather
-from recsys.data.hashing import blank, hashed_rows, integers, row_type, valid
-from recsys.data.layout import Layout, Slot
+from recsys.config_file import load_config
+from recsys.data.arrow import floats, plain
+from recsys.data.columns import Rows
+from recsys.data.hashing import valid
+from recsys.data.layout import Layout, layout
+from recsys.data.ragged import Ids, Ragged
 from recsys.data.source import Need
-from recsys.data.statistics import Statistics, column_of, floats, number_needs, plain, scaled
+from recsys.data.statistics import FILE_NAME, Statistics
 from recsys.errors import InputError
 
 Task = BinaryTask | DurationTask
@@ -27,18 +31,18 @@ class Transforms:
     """
 
     def __init__(self, layout: Layout, tasks: Sequence[Task], weight: str | None, statistics: Statistics) -> None:
-        self._slots = [*layout.pooled, *layout.unpooled]
-        self._numbers = [(feature, statistics.moments(feature)) for feature in layout.numbers]
+        """`statistics` holds what `layout.features` have learned; InputError where it doesn't."""
+        self.layout = layout
+        self._features = [
+            (feature.transform(layout.tables, statistics), [slot.key for slot in feature.slots()], feature.width)
+            for feature in layout.features
+        ]
         self._tasks, self._weight = list(tasks), weight
 
     @property
     def needs(self) -> list[Need]:
         """The columns that are read, and as what."""
-        needs = [
-            Need(slot.column, "id" if slot.encoding == "hash" else "integer", slot.max_length is not None, f"the feature {slot.key!r}")
-            for slot in self._slots
-        ]
-        needs += number_needs(feature for feature, _ in self._numbers)
+        needs = list(self.layout.needs)
         for task in self._tasks:
             needs.append(Need(task.label, "number", False, f"the label of task {task.name!r}"))
             if task.space:
@@ -54,32 +58,26 @@ class Transforms:
     def padding(self) -> Rows:
         """One row that counts for nothing: missing ids, empty lists, no label, weight 0."""
         none = Ragged(np.zeros(0, np.int64), np.zeros(2, np.int64))
-        ids: list[Ids] = [np.zeros(1, np.int64) if slot.max_length is None else none for slot in self._slots]
-        dense, labels = np.zeros((1, len(self._numbers)), np.float32), np.zeros((1, len(self._tasks)), np.float32)
+        ids: list[Ids] = [np.zeros(1, np.int64) if slot.max_length is None else none for slot in self.layout.slots]
+        dense, labels = np.zeros((1, self.layout.width), np.float32), np.zeros((1, len(self._tasks)), np.float32)
         return Rows(ids, dense, labels, labels > 0, np.zeros(1, np.float32))
 
     def __call__(self, batch: pa.RecordBatch, where: str) -> Rows:
         """The rows of an Arrow batch; `where` names its file and row group in messages."""
-        _check_aligned(self._slots, batch, where)
-        ids = [_ids(slot, batch.column(slot.column), where) for slot in self._slots]
+        ids: dict[str, Ids] = {}
+        dense, first = np.empty((batch.num_rows, self.layout.width), np.float32), 0
+        for transform, keys, width in self._features:
+            ids.update(zip(keys, transform.ids(batch, where), strict=True))
+            transform.fill(batch, where, dense[:, first : first + width])
+            first += width
         masks = self._masks(batch)
         return Rows(
-            ids=ids,
-            dense=self._dense(batch, where),
+            ids=[ids[slot.key] for slot in self.layout.slots],
+            dense=dense,
             labels=self._labels(batch, masks, where),
             masks=masks,
             weights=self._weights(batch, where),
         )
-
-    def _dense(self, batch: pa.RecordBatch, where: str) -> NDArray[np.float32]:
-        """(N, D) numbers; an unknown one takes the mean."""
-        dense = np.empty((batch.num_rows, len(self._numbers)), np.float32)
-        for position, (feature, moments) in enumerate(self._numbers):
-            numbers = scaled(feature, batch.column(column_of(feature)), where)
-            numbers = np.where(np.isnan(numbers), moments.mean, numbers)
-            numbers = (numbers - moments.mean) / (moments.deviation or 1.0) if feature.standardise else numbers
-            dense[:, position] = numbers if feature.clip is None else np.clip(numbers, -feature.clip, feature.clip)
-        return dense
 
     def _masks(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
         """(N, K) whether the label is known and the row in the task's sample space."""
@@ -113,66 +111,15 @@ class Transforms:
         return values.astype(np.float32)
 
 
+def load_transforms(run_folder: Path, *, labels: bool = True) -> Transforms:
+    """The transforms of a run, from its folder alone: what its training used, number for number.
+
+    labels: False leaves out tasks and weight, for rows that have none. Raises InputError when the folder holds no run.
+    """
+    config, statistics = load_config(run_folder / config_file.FILE_NAME), Statistics.load(run_folder / FILE_NAME)
+    return Transforms(layout(config.features), config.tasks if labels else [], config.data.weight if labels else None, statistics)
+
+
 def _refuse(values: NDArray[np.float64], good: NDArray[np.bool_], where: str, rule: str) -> None:
     if not good.all():
         raise InputError(f"{where}: value {values[~good][0]:g}, but {rule}; mend the column or name another")
-
-
-def _ids(slot: Slot, column: pa.Array, where: str) -> Ids:
-    encode = _encoder(slot, where)
-    if slot.max_length is None:
-        return encode(column)
-    starts, lengths, values, dense = _lists(column, slot.max_length)
-    if dense:
-        return Ragged(encode(values), np.concatenate([[0], np.cumsum(lengths)]))
-    kept = gather(np.arange(len(values)), starts, lengths)
-    return Ragged(encode(values.take(pa.array(kept.values))), kept.offsets)
-
-
-def _lists(column: pa.Array, max_length: int | None) -> tuple[Ints, Ints, pa.Array, bool]:
-    """(N,) starts and (N,) lengths of the last `max_length` elements of each row, in an array of elements; whether those are all of it."""
-    if pa.types.is_fixed_size_list(column.type):
-        column = pc.cast(column, pa.list_(column.type.value_type))
-    offsets = column.offsets.to_numpy().astype(np.int64)
-    values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
-    ends, lengths = offsets[1:] - offsets[0], np.diff(offsets)
-    if column.null_count:
-        lengths[~valid(column)] = 0
-    if max_length is not None:
-        lengths = np.minimum(lengths, max_length)
-    return ends - lengths, lengths, values, int(lengths.sum()) == len(values)
-
-
-def _encoder(slot: Slot, where: str) -> Callable[[pa.Array], Ints]:
-    if slot.encoding == "hash":
-        return lambda values: hashed_rows(values, slot.buckets)
-    return lambda values: _identity(plain(values), slot, where)
-
-
-def _identity(values: pa.Array, slot: Slot, where: str) -> Ints:
-    ids = integers(values)
-    bad = (ids < 0) | (ids >= slot.buckets)
-    if values.null_count:
-        bad &= valid(values)
-    if bad.any():
-        raise InputError(
-            f"{where}, column {slot.column!r}: id {ids[bad][0]} is outside 0 .. {slot.buckets - 1} of table {slot.table!r}; "
-            "raise its `buckets`, or set `encoding: hash`"
-        )
-    return blank(ids.astype(row_type(slot.buckets)) + 1, values)
-
-
-def _check_aligned(slots: Sequence[Slot], batch: pa.RecordBatch, where: str) -> None:
-    """The item columns of a sequence must have the same lengths in each row."""
-    first: dict[str, tuple[str, Ints]] = {}
-    for slot in slots:
-        if slot.sequence is None:
-            continue
-        column, (_, lengths, _, _) = slot.column, _lists(batch.column(slot.column), None)
-        other, reference = first.setdefault(slot.sequence, (column, lengths))
-        if not np.array_equal(reference, lengths):
-            row = int(np.argmax(reference != lengths))
-            raise InputError(
-                f"{where}: columns {other!r} and {column!r} of sequence {slot.sequence!r} have lists of {reference[row]} and "
-                f"{lengths[row]} elements in one row; write lists of one length"
-            )

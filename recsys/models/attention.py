@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recsys.config import SequenceFeature
-from recsys.data.layout import item_key
+from recsys.data.features.sequence import SequenceFeature, item_key
 from recsys.models.embeddings import Embedded
 from recsys.models.layers import MLP
 from recsys.models.segments import row_of_each, segment_mean, segment_sum

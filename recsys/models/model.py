@@ -100,15 +100,15 @@ class SingleTaskModels(nn.Module):
 
 
 class Interaction(nn.Module):
-    """All features of a row, one behind the other: embeddings, attended histories, numbers: (B, outputs)."""
+    """All features of a row, one behind the other: embeddings, attended histories, numbers and vectors: (B, outputs)."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        widths = {slot.key: layout.tables[slot.table].dimension for slot in [*layout.pooled, *layout.unpooled]}
+        widths = {slot.key: layout.tables[slot.table].dimension for slot in layout.slots}
         attentions = [TargetAttention(sequence, widths) for sequence in layout.sequences]
         self.attentions = nn.ModuleList(attentions)
-        features = sum(widths[slot.key] for slot in [*layout.pooled, *layout.unpooled] if slot.sequence is None)
-        self.outputs = features + sum(attention.outputs for attention in attentions) + len(layout.numbers)
+        features = sum(widths[slot.key] for slot in layout.slots if slot.sequence is None)
+        self.outputs = features + sum(attention.outputs for attention in attentions) + layout.width
 
     def forward(self, embedded: Embedded, dense: Tensor) -> Tensor:
         """(B, outputs) from the embedded features of B rows and dense (B, D)."""

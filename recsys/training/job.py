@@ -149,10 +149,10 @@ def _model(config: Config, features: Layout, world: World, balancer: emtl.Balanc
 
 
 def _statistics(config: Config, features: Layout, world: World, output: Path, resume: bool) -> Statistics:
-    """Means and deviations of the training files, measured on rank 0, or those of the run that is resumed."""
+    """What the features learn from the training files, measured on rank 0, or that of the run that is resumed."""
     path = output / folder.STATISTICS
     if world.rank == 0 and not (resume and path.exists()):
-        fit_statistics(config.data.train, features.numbers, config.data.threads).save(path)
+        fit_statistics(config.data.train, features.features, config.data.threads).save(path)
     texts = [path.read_text() if world.rank == 0 else ""]
     dist.broadcast_object_list(texts, src=0)
     return Statistics.model_validate_json(texts[0])

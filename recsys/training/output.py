@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import yaml
-
+from recsys import config_file
 from recsys.config import Config
-from recsys.config_file import dump_config
+from recsys.config_file import dump_config, load_config
+from recsys.data import statistics
 from recsys.errors import InputError
 
-CONFIG, STATISTICS, PLAN, RESULT = "config.yaml", "statistics.json", "plan.json", "result.json"
+CONFIG, STATISTICS, PLAN, RESULT = config_file.FILE_NAME, statistics.FILE_NAME, "plan.json", "result.json"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 # What a resumed job must share with the one it goes on with; the rest (epochs, evaluation, tracking) may change.
 FIXED_SECTIONS = ("features", "tasks", "model", "mto")
@@ -41,7 +41,8 @@ def prepare_output(folder: Path, config: Config, *, resume: bool, overwrite: boo
 def _refuse_another_job(path: Path, config: Config) -> None:
     if not path.exists():
         raise InputError(f"{path.parent}: holds no run to go on with; train without --resume")
-    before, now = yaml.safe_load(path.read_text()), config.model_dump(mode="json")
+    # Loaded, not compared as text: an older run lacks the keys that came later.
+    before, now = load_config(path).model_dump(mode="json"), config.model_dump(mode="json")
     changed = [section for section in FIXED_SECTIONS if before.get(section) != now[section]]
     changed += [f"data.{key}" for key in FIXED_DATA if before["data"].get(key) != now["data"][key]]
     changed += ["run.seed"] * (before["run"]["seed"] != now["run"]["seed"])

@@ -55,7 +55,7 @@ def data_config(**changes: Any) -> DataConfig:
 
 def numbered_reader(path: Path | str, *, config: DataConfig | None = None, **options: Any) -> Reader:
     """A reader of a numbered log."""
-    return Reader([str(path)], config or data_config(), NUMBERED, CLICK, Statistics(numbers={}), **options)
+    return Reader([str(path)], config or data_config(), NUMBERED, CLICK, Statistics(features={}), **options)
 
 
 def row_numbers(batch: Batch) -> list[int]:
@@ -70,6 +70,6 @@ def read_one(path: Path, table: pa.Table, plan: Layout, heads: list[Any], *, wei
     """The whole table as one batch, in its order."""
     pq.write_table(table, path, row_group_size=options.pop("group", 7))
     config = data_config(batch_size=max(1, len(table)), streams=1, weight=weight, window=max(1, len(table)))
-    reader = Reader([str(path)], config, plan, heads, fit_statistics([str(path)], plan.numbers), shuffle=False, **options)
+    reader = Reader([str(path)], config, plan, heads, fit_statistics([str(path)], plan.features), shuffle=False, **options)
     (batch,) = reader.epoch(0)
     return batch

@@ -115,7 +115,7 @@ def test_one_stream_without_shuffle_is_the_order_of_the_files(tmp_path: Path) ->
 def test_a_rank_without_rows_gets_one_that_counts_for_nothing(tmp_path: Path) -> None:
     layout = features({"kind": "id", "name": "row", "buckets": 9}, {"kind": "ids", "name": "tags", "buckets": 9})
     pq.write_table(pa.table({"row": [1], "tags": [[1]], "click": [1]}), tmp_path / "x.parquet")
-    reader = Reader([str(tmp_path)], data_config(), layout, CLICK, Statistics(numbers={}), rank=1, world_size=2)
+    reader = Reader([str(tmp_path)], data_config(), layout, CLICK, Statistics(features={}), rank=1, world_size=2)
     (batch,) = reader.epoch(0)
     assert batch.sparse is not None
     assert (batch.sparse["row"].values().tolist(), batch.sparse["tags"].lengths().tolist()) == ([0], [0])

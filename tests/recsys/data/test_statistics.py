@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from reading import features
 from sklearn.preprocessing import StandardScaler
 
-from recsys.data.statistics import Moments, Statistics, fit_statistics
+from recsys.data.features.number import Moments, moments_of
+from recsys.data.statistics import Statistics, fit_statistics
 from recsys.errors import InputError
 
 NUMBERS = features(
     {"kind": "number", "name": "age"},
     {"kind": "number", "name": "spent", "column": "paid", "log1p": True},
     {"kind": "number", "name": "none"},
-).numbers
+).features
 
 
 def write(folder: Path, ages: list[float | None], paid: np.ndarray, cuts: int, group: int) -> Path:
@@ -37,7 +38,7 @@ def test_moments_are_those_of_the_whole(tmp_path_factory: pytest.TempPathFactory
     folder = write(tmp_path_factory.mktemp("log"), ages, paid, cuts, group)
     fitted = [fit_statistics([str(folder)], NUMBERS, threads) for threads in (1, 3)]
     assert fitted[0] == fitted[1]
-    numbers, known = fitted[0].numbers, np.array([age for age in ages if age is not None])
+    numbers, known = {name: fitted[0].of(name, Moments) for name in fitted[0].features}, np.array([age for age in ages if age is not None])
     assert numbers["age"].count == len(known)
     if len(known):
         assert numbers["age"].mean == pytest.approx(known.mean(), rel=1e-12, abs=1e-9)
@@ -50,18 +51,19 @@ def test_moments_are_those_of_the_whole(tmp_path_factory: pytest.TempPathFactory
 
 def test_a_large_mean_does_not_hide_a_small_deviation(tmp_path: Path) -> None:
     ages = list(1e9 + np.random.default_rng(0).normal(size=5000))
-    fitted = fit_statistics([str(write(tmp_path, ages, np.zeros(5000), 3, 100))], NUMBERS).numbers["age"]
+    fitted = fit_statistics([str(write(tmp_path, ages, np.zeros(5000), 3, 100))], NUMBERS).of("age", Moments)
     assert fitted.mean == pytest.approx(np.mean(ages), rel=1e-12)
     assert fitted.deviation == pytest.approx(np.std(ages), rel=1e-7)
 
 
 def test_saving_keeps_every_bit(tmp_path: Path) -> None:
-    statistics = Statistics(numbers={"age": Moments(count=3, mean=0.1 + 0.2, deviation=1e-300 / 3, log1p=True)})
+    moments = Moments(count=3, mean=0.1 + 0.2, deviation=1e-300 / 3, log1p=True)
+    statistics = Statistics(features={"age": moments.model_dump()})
     statistics.save(tmp_path / "statistics.json")
-    assert Statistics.load(tmp_path / "statistics.json") == statistics
+    assert Statistics.load(tmp_path / "statistics.json").of("age", Moments) == moments
 
 
-@pytest.mark.parametrize("text", ["", "[1", '{"numbers": {"age": {"mean": 1}}}'])
+@pytest.mark.parametrize("text", ["", "[1", '{"numbers": {"age": 1}}'])
 def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "statistics.json").write_text(text)
     for name in ("statistics.json", "absent.json"):
@@ -71,10 +73,17 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_unfitted_features_are_refused() -> None:
     with pytest.raises(InputError, match="'age' are missing"):
-        Statistics(numbers={}).moments(NUMBERS[0])
-    fitted = Statistics(numbers={"spent": Moments(count=1, mean=0, deviation=1, log1p=False)})
+        moments_of(NUMBERS[0], Statistics(features={}))
+    with pytest.raises(InputError, match="'age' are no moments"):
+        moments_of(NUMBERS[0], Statistics(features={"age": {"mean": 1}}))
+    fitted = Statistics(features={"spent": Moments(count=1, mean=0, deviation=1, log1p=False).model_dump()})
     with pytest.raises(InputError, match="'spent' were fitted with log1p: False"):
-        fitted.moments(NUMBERS[1])
+        moments_of(NUMBERS[1], fitted)
+
+
+def test_statistics_of_older_runs_are_read(tmp_path: Path) -> None:
+    (tmp_path / "statistics.json").write_text('{"numbers": {"age": {"count": 3, "mean": 0.5, "deviation": 2.0, "log1p": false}}}')
+    assert moments_of(NUMBERS[0], Statistics.load(tmp_path / "statistics.json")) == Moments(count=3, mean=0.5, deviation=2, log1p=False)
 
 
 @pytest.mark.parametrize(("paid", "words"), [(-0.5, "-0.5 is below 0"), (np.inf, "NaN or infinity"), (np.nan, "NaN or infinity")])

@@ -216,7 +216,7 @@ def test_bad_values_are_named_in_one_line(tmp_path: Path, column: str, value: ob
     values = pa.array([*table.column(column).to_pylist()[:-1], value], table.schema.field(column).type)
     pq.write_table(table.set_column(position, table.schema.field(column), values), tmp_path / "x.parquet", row_group_size=2)
     moments = {"count": 1, "mean": 0, "deviation": 1}
-    statistics = Statistics.model_validate({"numbers": {"age": {**moments, "log1p": True}, "raw": {**moments, "log1p": False}}})
+    statistics = Statistics.model_validate({"features": {"age": {**moments, "log1p": True}, "raw": {**moments, "log1p": False}}})
     reader = Reader([str(tmp_path)], data_config(weight="importance"), LAYOUT, TASKS, statistics)
     with pytest.raises(InputError) as caught:
         list(reader.epoch(0))

@@ -12,7 +12,7 @@ from model_cases import FEATURES, make_layout
 from torch import Tensor
 from torchrec import JaggedTensor
 
-from recsys.config import SequenceFeature
+from recsys.data.features import SequenceFeature
 from recsys.models.attention import TargetAttention
 from recsys.models.embeddings import Embedded
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchrec import KeyedJaggedTensor
 
 from recsys.data.batch import Batch
-from recsys.data.layout import Slot
+from recsys.data.features.feature import Slot
 from recsys.models.embeddings import Embeddings, table_key
 from recsys.models.segments import row_of_each, segment_mean, segment_sum
 
@@ -28,7 +28,7 @@ def test_features_are_what_embedding_bags_give(seed: int) -> None:
     for slot in [*own.pooled, *own.unpooled]:
         jagged = (batch.sparse if slot in own.pooled else batch.sequence)[slot.key]
         weight = table(embeddings, slot)
-        assert weight.shape == (slot.buckets + 1, own.tables[slot.table].dimension)
+        assert weight.shape == (own.tables[slot.table].rows, own.tables[slot.table].dimension)
         if slot.sequence:
             torch.testing.assert_close(got.histories[slot.key].values(), weight[jagged.values()], rtol=0, atol=0)
             assert torch.equal(got.histories[slot.key].lengths(), jagged.lengths())
