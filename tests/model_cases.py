@@ -13,7 +13,8 @@ from recsys.data.batch import Batch
 from recsys.data.features.feature import Slot
 from recsys.data.layout import Layout, layout
 
-# Shared pooled tables, an id and a list on a sequence's table, an item column of another width without a target, numbers.
+# Shared pooled tables, an id and a list on a sequence's table, an item column of another width without a target, numbers, weighted
+# lists on a table that an id shares and on a sequence's table, a vector.
 FEATURES: list[dict[str, Any]] = [
     {"kind": "id", "name": "user", "buckets": 2500, "dimension": 8},
     {"kind": "id", "name": "brand", "buckets": 30, "dimension": 4},
@@ -30,6 +31,12 @@ FEATURES: list[dict[str, Any]] = [
     },
     {"kind": "number", "name": "age"},
     {"kind": "number", "name": "price"},
+    {"kind": "ids", "name": "topics", "buckets": 50, "dimension": 8, "weights": "topic_shares", "max_length": 5},
+    {"kind": "ids", "name": "themes", "table": "topics", "weights": "theme_shares", "pooling": "sum", "max_length": 4},
+    {"kind": "id", "name": "topic", "table": "topics"},
+    {"kind": "ids", "name": "watched", "table": "video", "weights": "watched_shares", "max_length": 4},
+    {"kind": "ids", "name": "liked", "table": "video", "weights": "liked_shares", "pooling": "sum", "max_length": 4},
+    {"kind": "vector", "name": "content", "size": 3},
 ]
 TASKS: list[dict[str, Any]] = [
     {"kind": "binary", "name": "ctr", "label": "click"},

@@ -30,7 +30,9 @@ PLANS = {
     "table": ShardingConfig(default="table_wise"),
     "row": ShardingConfig(default="row_wise"),
     "column": ShardingConfig(default="column_wise"),
-    "mixed": ShardingConfig(default="table_wise", tables={"user": "row_wise", "brand": "row_wise", "history.hour": "row_wise"}),
+    "mixed": ShardingConfig(
+        default="table_wise", tables={"user": "row_wise", "brand": "row_wise", "topics": "row_wise", "history.hour": "row_wise"}
+    ),
 }
 # Row-wise Adagrad keeps one number a row of a shard, so that a table split by columns learns in another way, rightly.
 EXACT = ["table", "row", "mixed"]
@@ -223,9 +225,8 @@ def test_a_learning_rate_of_zero_stops_the_tables(results: dict[tuple[Any, ...],
 
 def test_the_plan_is_what_was_asked_for(results: dict[tuple[Any, ...], Result]) -> None:
     kinds = {row["table"]: row["sharding"] for row in results["mmoe", "mixed", None, 2]["plan"]}
-    assert kinds == {
-        "brand": "row_wise", "history/hour": "row_wise", "tags": "table_wise", "user": "row_wise", "video": "table_wise"
-    }  # fmt: skip
+    rows = {"brand", "history/hour", "topics", "user"}
+    assert kinds == dict.fromkeys(rows, "row_wise") | dict.fromkeys(["tags", "video"], "table_wise")
     for plan in ("table", "row", "column"):
         for row in results["mmoe", plan, None, 2]["plan"]:
             spec = make_layout().tables[row["table"].replace("/", ".")]

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from reading import features
 from sklearn.preprocessing import StandardScaler
 
+from recsys.data.features.bucket import Quantiles
 from recsys.data.features.number import Moments, moments_of
+from recsys.data.features.vocabulary import Vocabulary
 from recsys.data.statistics import Statistics, fit_statistics
+from recsys.data.transforms import Transforms
 from recsys.errors import InputError
 
 NUMBERS = features(
@@ -91,3 +94,61 @@ def test_bad_numbers_are_named(tmp_path: Path, paid: float, words: str) -> None:
     write(tmp_path, [1.0] * 9, np.array([0.0] * 8 + [paid]), 3, 2)
     with pytest.raises(InputError, match=rf"2\.parquet, row group 1, column 'paid': {words}"):
         fit_statistics([str(tmp_path)], NUMBERS)
+
+
+OTHERS = features(
+    {"kind": "number", "name": "age"},
+    {"kind": "bucket", "name": "paid_bucket", "column": "paid", "quantiles": 4},
+    {"kind": "id", "name": "town", "buckets": 5, "encoding": "vocabulary", "vocabulary": "towns.txt"},
+    {"kind": "sequence", "name": "past", "items": [{"column": "c", "buckets": 2, "encoding": "vocabulary", "vocabulary": "towns.txt"}]},
+).features
+
+
+def test_quantiles_and_vocabularies_are_learned_in_the_same_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "towns.txt").write_bytes("Köln\r\nab c\r\n".encode())
+    paid = np.random.default_rng(0).exponential(size=1000)
+    write(tmp_path / "log", [1.0] * 1000, paid, 3, 70)
+    fitted = [fit_statistics([str(tmp_path / "log")], OTHERS, threads) for threads in (1, 3)]
+    assert fitted[0] == fitted[1]
+    assert fitted[0].of("paid_bucket", Quantiles) == Quantiles(
+        count=1000, intervals=4, boundaries=np.quantile(paid, [0.25, 0.5, 0.75], method="inverted_cdf").tolist()
+    )
+    assert fitted[0].of("town", Vocabulary) == fitted[0].of("past.c", Vocabulary) == Vocabulary(values=["Köln", "ab c"])
+    assert list(fitted[0].features) == ["age", "paid_bucket", "town", "past.c"]
+
+
+def test_equally_many_rows_fall_into_each_interval(tmp_path: Path) -> None:
+    """But those that have one value stay together."""
+    paid = np.concatenate([np.zeros(500), np.random.default_rng(0).permutation(500) + 1])
+    write(tmp_path, [1.0] * 1000, paid, 3, 70)
+    bucket = features({"kind": "bucket", "name": "paid", "quantiles": 10})
+    own = Transforms(bucket, [], None, fit_statistics([str(tmp_path)], bucket.features))
+    rows = own(pa.RecordBatch.from_pydict({"paid": paid}), "log").ids[0]
+    assert np.bincount(rows).tolist() == [0, 500, 100, 100, 100, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "not a readable vocabulary"),
+        (b"\xff\xfe", "not a readable vocabulary"),
+        (b"a\n\nb\n", "line 2: is empty"),
+        (b"", "line 1: is empty"),
+        (b"a\nb\na\n", "'a' stands there 2 times"),
+        (b"1\n2\n3\n4\n5\n6\n", "6 values for a table of 5 buckets; raise `buckets`"),
+    ],
+)
+def test_bad_vocabularies_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes | None, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / "towns.txt").write_bytes(text)
+    with pytest.raises(InputError, match=rf"towns\.txt.*{words}") as refusal:
+        fit_statistics(["no log is read"], OTHERS[2:3])
+    assert "\n" not in str(refusal.value)
+
+
+def test_quantiles_of_other_settings_are_refused() -> None:
+    learned = Statistics(features={"paid_bucket": {"count": 1, "intervals": 3, "boundaries": []}})
+    with pytest.raises(InputError, match="'paid_bucket' were fitted with quantiles: 3"):
+        OTHERS[1].transform({table.name: table for table in OTHERS[1].tables()}, learned)

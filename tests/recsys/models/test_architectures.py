@@ -209,7 +209,7 @@ def test_single_shares_nothing() -> None:
     reached = {name.split(".")[1] for name, parameter in model.named_parameters() if parameter.grad.any()}
     assert reached == {"ctr"}
     names = [name for module in model.models.values() for name in module.embeddings.tables]
-    assert len(names) == len(set(names)) == 3 * 5
+    assert len(names) == len(set(names)) == 3 * 6
 
 
 def test_the_fork_is_no_part_of_the_model() -> None:
