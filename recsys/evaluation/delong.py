@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.binary import positives_of
 from recsys.evaluation.intervals import Uncertain, uncertain
-from recsys.evaluation.order import order_keys, pack, unpack
+from recsys.evaluation.order import order_keys, run_starts, run_sums, sort_rows
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,11 @@ def _twice_placements(keys: NDArray[np.uint32], positive: NDArray[np.bool_]) -> 
     """(n,) twice the number of rows of the other class that a row is on the right side of, ties counting 1/2."""
     if keys.size != positive.size:
         raise ValueError(f"{keys.size} scores but {positive.size} labels")
-    packed = pack(keys, np.arange(keys.size, dtype=np.uint32))
-    packed.sort()
-    ordered, places = unpack(packed)
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ordered, places = sort_rows(keys)
+    first = run_starts(ordered)
     sizes = np.diff(first, append=keys.size)
     is_positive = positive[places]
-    positives = np.add.reduceat(is_positive, first, dtype=np.int64)  # of each distinct score
+    positives = run_sums(is_positive, first)  # of each distinct score
     negatives = sizes - positives
     negatives_below = np.cumsum(negatives) - negatives
     positives_above = int(positives.sum()) - np.cumsum(positives)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.binary import auc
-from recsys.evaluation.order import order_keys, pack, unpack
+from recsys.evaluation.names import BY_DURATION
+from recsys.evaluation.order import order_keys, pack, run_starts, sort_rows, unpack
 
 
 def errors(predicted: ArrayLike, observed: ArrayLike) -> dict[str, float]:
@@ -97,6 +98,45 @@ def duration_metrics(predicted: ArrayLike, observed: ArrayLike, threshold: float
         "rows": float(longer.size),
         "positives": float(np.count_nonzero(longer)),
     }
+
+
+def duration_buckets(durations: ArrayLike, buckets: int = 10) -> NDArray[np.int64]:
+    """(n,) codes of `buckets` groups of equal mass by the item's duration, as in Zhan et al. (KDD 2022); equal ones stay together.
+
+    Raises:
+        ValueError: NaN among the durations.
+    """
+    keys = order_keys(durations)
+    ordered, rows = sort_rows(keys)
+    starts = run_starts(ordered)
+    sizes = np.diff(starts, append=keys.size)
+    codes = np.empty(keys.size, np.int64)
+    codes[rows] = np.repeat((2 * starts + sizes) * buckets // max(1, 2 * keys.size), sizes)
+    return codes
+
+
+def bucketed_metrics(predicted: ArrayLike, observed: ArrayLike, buckets: NDArray[np.integer]) -> dict[str, float]:
+    """Metrics within each bucket of `duration_buckets`, averaged with the buckets' rows as weights; the names are `names.BY_DURATION`.
+
+    Within a bucket a longer video no longer explains a longer watch time. Buckets in which a metric isn't defined are left out of
+    its mean. (The mean of the buckets' MAE would be the MAE.)
+    """
+    prediction, truth = np.asarray(predicted).ravel(), np.asarray(observed).ravel()
+    _same_length(prediction, buckets)
+    means = dict.fromkeys(BY_DURATION, math.nan)
+    found = [_of_bucket(prediction[rows], truth[rows]) for rows in (buckets == bucket for bucket in np.unique(buckets))]
+    for name in BY_DURATION:
+        defined = [(part[name], part["rows"]) for part in found if not math.isnan(part[name])]
+        if defined:
+            values, weights = zip(*defined, strict=True)
+            means[name] = float(np.average(values, weights=weights))
+    return means
+
+
+def _of_bucket(predicted: NDArray, observed: NDArray) -> dict[str, float]:
+    of_errors = errors(predicted, observed)
+    values = of_errors["rmse"], of_errors["rmse_log1p"], spearman(predicted, observed), xauc(predicted, observed)
+    return dict(zip(BY_DURATION, values, strict=True)) | {"rows": float(predicted.size)}
 
 
 def _part(rank: NDArray[np.uint32], level: int) -> int:

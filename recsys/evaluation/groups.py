@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.binary import positives_of
-from recsys.evaluation.order import order_keys
+from recsys.evaluation.order import order_keys, run_starts, run_sums
 
 _ONE = np.uint64(1)
 _SCORE_AND_LABEL = np.uint64(33)
@@ -134,11 +134,10 @@ class _Blocks(NamedTuple):
         packed |= positive
         packed.sort()
         is_positive = (packed & _ONE).view(np.int64)
-        first = _changes(packed >> _ONE)
+        first = run_starts(packed >> _ONE)
         codes = packed[first] >> _SCORE_AND_LABEL
-        starts = _changes(codes)
-        positives = np.add.reduceat(is_positive, first) if first.size else is_positive
-        return cls(codes[starts].astype(np.int64), np.diff(first, append=packed.size), positives, starts)
+        starts = run_starts(codes)
+        return cls(codes[starts].astype(np.int64), np.diff(first, append=packed.size), run_sums(is_positive, first), starts)
 
     def before(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """(b,) the sum of `counts` over a block's predecessors in its group."""
@@ -147,12 +146,7 @@ class _Blocks(NamedTuple):
 
     def group_sums(self, counts: NDArray) -> NDArray:
         """(g,) sums over the groups' blocks."""
-        return np.add.reduceat(counts, self.starts) if self.starts.size else counts
-
-
-def _changes(ordered: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Where runs of equal numbers start."""
-    return np.flatnonzero(np.concatenate([np.ones(min(ordered.size, 1), bool), ordered[1:] != ordered[:-1]]))
+        return run_sums(counts, self.starts)
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ MEAN_AUC = "mean/auc"
 
 # What an offline evaluation adds: metrics of rows, and (below) of groups of rows.
 BINARY_OFFLINE = (*BINARY, "auprc", "normalized_entropy", "ece")
+BY_DURATION = ("rmse_by_duration", "rmse_log1p_by_duration", "spearman_by_duration", "xauc_by_duration")
 BINARY_GROUPED = ("gauc", "recall@K", "ndcg@K")  # K: a number
 
 _BETTER_HIGH = {"auc", "spearman", "xauc", "auprc", "gauc", "recall", "ndcg"}
@@ -31,7 +32,7 @@ def higher_is_better(name: str) -> bool:
     Raises:
         InputError: neither way is better, as for a calibration (best at 1) or a count.
     """
-    metric = name.rpartition("/")[2].partition("@")[0]
+    metric = name.rpartition("/")[2].partition("@")[0].removesuffix("_by_duration")
     if metric in _BETTER_HIGH:
         return True
     if metric in _BETTER_LOW:

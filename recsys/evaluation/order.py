@@ -53,3 +53,23 @@ def pack(high: NDArray[np.uint32], low: NDArray[np.uint32]) -> NDArray[np.uint64
 def unpack(packed: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """The two halves of `pack`."""
     return (packed >> _HALF).astype(np.uint32), packed.astype(np.uint32)
+
+
+def sort_rows(keys: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The (n,) keys ascending, and the (n,) rows where they are; equal keys in the order of their rows."""
+    packed = pack(keys, np.arange(keys.size, dtype=np.uint32))
+    packed.sort()
+    ordered, rows = unpack(packed)
+    return ordered, rows.astype(np.int64)
+
+
+def run_starts(ordered: NDArray) -> NDArray[np.int64]:
+    """Where each run of equal numbers starts, in numbers of which equal ones are side by side."""
+    return np.flatnonzero(np.concatenate([np.ones(min(ordered.size, 1), bool), ordered[1:] != ordered[:-1]]))
+
+
+def run_sums(counts: NDArray, starts: NDArray[np.int64]) -> NDArray:
+    """Sums over the runs that start at `starts`; whole numbers as int64."""
+    if not starts.size:
+        return counts[:0].astype(np.float64 if counts.dtype.kind == "f" else np.int64)
+    return np.add.reduceat(counts, starts, dtype=np.float64 if counts.dtype.kind == "f" else np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.binary import CLIP, positives_of
-from recsys.evaluation.order import from_ordered_bits, order_keys
+from recsys.evaluation.order import from_ordered_bits, order_keys, run_starts, run_sums
 
 BINS = 15  # of the expected calibration error, as many as its authors took
 _ONE = np.uint64(1)
@@ -46,9 +46,9 @@ def tally(scores: ArrayLike, labels: ArrayLike) -> Tally:
     packed.sort()
     is_positive = (packed & _ONE).view(np.int64)
     packed >>= _ONE
-    first = np.flatnonzero(np.concatenate([np.ones(min(packed.size, 1), bool), packed[1:] != packed[:-1]]))
+    first = run_starts(packed)
     rows = np.diff(first, append=packed.size)
-    count = np.add.reduceat(is_positive, first) if first.size else np.empty(0, np.int64)
+    count = run_sums(is_positive, first)
     return Tally(_of_keys(packed[first].astype(np.uint32), numbers), rows - count, count)
 
 
@@ -159,11 +159,9 @@ def _add_to_bins(bins: Bins, part: Tally, before: int, rows: int) -> int:
     upto = before + np.cumsum(count)
     middle = 2 * upto - count  # twice the middle rank
     place = middle * bins.rows.size // (2 * rows) if rows else middle
-    # Ascending places: sums of runs.
-    first = np.flatnonzero(np.diff(place, prepend=-1))
-    if first.size:
-        at = place[first]
-        bins.rows[at] += np.add.reduceat(count, first)
-        bins.predicted[at] += np.add.reduceat(count * part.scores, first)
-        bins.positives[at] += np.add.reduceat(part.positives, first)
+    first = run_starts(place)
+    at = place[first]
+    bins.rows[at] += run_sums(count, first)
+    bins.predicted[at] += run_sums(count * part.scores, first)
+    bins.positives[at] += run_sums(part.positives, first)
     return before + int(count.sum())
