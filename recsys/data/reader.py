@@ -13,6 +13,7 @@ from recsys.config import BinaryTask, DataConfig, DurationTask
 from recsys.data.batch import Batch
 from recsys.data.columns import Rows, join, to_batch
 from recsys.data.decode import Decoder
+from recsys.data.fingerprint import Fingerprint, fingerprint
 from recsys.data.layout import Layout
 from recsys.data.plan import Plan, Window, owned_streams
 from recsys.data.prefetch import prefetch
@@ -82,6 +83,11 @@ class Reader:
     def rows(self) -> int:
         """Rows of an epoch, over all ranks."""
         return self._plan.rows
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What the order of the rows follows from, for checkpoints."""
+        return fingerprint(self._plan, self._source.files)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, from `start_step`; those before are skipped without decoding their windows.

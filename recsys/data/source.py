@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import io
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,17 +34,34 @@ class Need:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A parquet file: the rows of each row group and, of its needed leaf columns, the strings (they are read as dictionaries)."""
+    """A parquet file: the rows of each row group and, of its needed leaf columns, the strings (they are read as dictionaries).
+
+    footer: digest of the footer, by which the file is known again. modified: when it was written, in nanoseconds, where the store knows.
+    """
 
     name: str
     path: str
     filesystem: fs.FileSystem
     groups: tuple[int, ...]
     strings: tuple[str, ...]
+    footer: str
+    modified: int | None
 
     def open(self) -> pq.ParquetFile:
-        """The file, ready to decode."""
-        return pq.ParquetFile(self.filesystem.open_input_file(self.path), read_dictionary=list(self.strings), pre_buffer=True)
+        """The file, ready to decode; pages that were written with a checksum are checked by it.
+
+        Raises InputError when it is not the file whose footer was read.
+        """
+        file = pq.ParquetFile(
+            self.filesystem.open_input_file(self.path),
+            read_dictionary=list(self.strings),
+            pre_buffer=True,
+            page_checksum_verification=True,
+        )
+        if footer_digest(file.metadata) != self.footer or _modified(self.filesystem, self.path) != self.modified:
+            file.close(force=True)
+            raise InputError(f"{self.name}: was replaced while the job ran; put the old file back, or start the job again without --resume")
+        return file
 
 
 @dataclass(frozen=True)
@@ -139,7 +158,7 @@ def _footer(found: Found, needs: Sequence[Need]) -> SourceFile:
     filesystem, path, name = found
     try:
         with pq.ParquetFile(filesystem.open_input_file(path)) as file:
-            schema, metadata = file.schema_arrow, file.metadata
+            schema, metadata, modified = file.schema_arrow, file.metadata, _modified(filesystem, path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{name}: not a whole parquet file ({_first_line(error)}); write it again or leave it out") from error
     for need in needs:
@@ -150,7 +169,20 @@ def _footer(found: Found, needs: Sequence[Need]) -> SourceFile:
         filesystem=filesystem,
         groups=tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)),
         strings=tuple(_string_leaves(metadata.schema, {need.column for need in needs})),
+        footer=footer_digest(metadata),
+        modified=modified,
     )
+
+
+def _modified(filesystem: fs.FileSystem, path: str) -> int | None:
+    return filesystem.get_file_info(path).mtime_ns
+
+
+def footer_digest(metadata: pq.FileMetaData) -> str:
+    """A digest of a footer: of the schema and of every column chunk's place, sizes and statistics."""
+    sink = io.BytesIO()
+    metadata.write_metadata_file(sink)
+    return hashlib.blake2b(sink.getvalue(), digest_size=8).hexdigest()
 
 
 def _string_leaves(schema: pq.ParquetSchema, columns: set[str]) -> Iterable[str]:

@@ -22,9 +22,9 @@ OPEN_PARTITIONS = 4
 class LogWriter:
     """A log that appears at `output` when the `with` block ends well, and not at all when it doesn't.
 
-    Files are OUTPUT/split=SPLIT/date=DATE/part-NNNNN.parquet (no `date` folder for logs without days), zstd, in row groups of 65,536
-    rows. Everything is first written to a hidden folder beside `output`; an earlier log at `output` is replaced as a whole. At most 4
-    partitions are open, so memory is bounded however many there are.
+    Files are OUTPUT/split=SPLIT/date=DATE/part-NNNNN.parquet (no `date` folder for logs without days), zstd, with page checksums, in row
+    groups of 65,536 rows. Everything is first written to a hidden folder beside `output`; an earlier log at `output` is replaced as a
+    whole. At most 4 partitions are open, so memory is bounded however many there are.
 
     Example::
 
@@ -130,7 +130,9 @@ class _Partition:
         if self._writer is None:
             number = len(list(self._folder.iterdir()))
             path = self._folder / f"part-{number:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, rows.schema, compression="zstd", use_dictionary=self._dictionaries)
+            self._writer = pq.ParquetWriter(
+                path, rows.schema, compression="zstd", use_dictionary=self._dictionaries, write_page_checksum=True
+            )
             self._file_rows = 0
         self._writer.write_table(rows, row_group_size=ROW_GROUP)
         self._file_rows += rows.num_rows

@@ -16,6 +16,7 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 
 import emtl
 from recsys.config import Config
+from recsys.data.fingerprint import digest
 from recsys.data.layout import Layout, layout
 from recsys.data.reader import Reader
 from recsys.data.statistics import Statistics, fit_statistics
@@ -93,6 +94,7 @@ def build_trainer(config: Config, world: World, output: Path, console: Console, 
     statistics = _statistics(config, features, world, output, resume)
     splits = ["train", "valid", *(["test"] if config.data.test else [])]
     readers = {split: _reader(config, features, statistics, world, split) for split in splits}
+    _check_that_ranks_agree(readers, world)
     balancer = _balancer(config, world)
     model = _model(config, features, world, balancer)
     parts = Parts(
@@ -172,6 +174,19 @@ def _reader(config: Config, features: Layout, statistics: Statistics, world: Wor
         rank=world.rank,
         world_size=world.size,
     )
+
+
+def _check_that_ranks_agree(readers: dict[str, Reader], world: World) -> None:
+    """Ranks that planned different files would wait for each other for ever. Collective; raises InputError."""
+    for split, reader in readers.items():
+        plans: list[Any] = [None] * world.size
+        dist.all_gather_object(plans, (digest(reader.fingerprint), reader.rows))
+        for rank, (found, rows) in enumerate(plans):
+            if found != plans[0][0]:
+                raise InputError(
+                    f"data.{split}: rank 0 found {plans[0][1]:,} rows and rank {rank} {rows:,}, or other files; "
+                    "every rank must see the same finished files"
+                )
 
 
 def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, resume: bool) -> Tracking:

@@ -14,8 +14,10 @@ from torchrec.distributed.utils import none_throws
 import emtl
 from recsys.config import Config
 from recsys.data.batch import Batch
+from recsys.data.fingerprint import difference
 from recsys.data.reader import Reader
 from recsys.distributed import World
+from recsys.errors import InputError
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.names import higher_is_better
 from recsys.models.tasks import label_weight, starting_outputs, task_losses
@@ -71,9 +73,19 @@ class Trainer:
         self.parts.display.stop()
 
     def resume(self) -> None:
-        """Continue from the latest checkpoint."""
+        """Continue from the latest checkpoint.
+
+        Raises InputError when it was made in the middle of an epoch whose rows would now come in another order. Between epochs no row is
+        half-way, and the files may have changed.
+        """
         progress = self._load("latest")
         self.clock = Clock(**progress["clock"])
+        changed = difference(progress["data"], self.parts.readers["train"].fingerprint) if "data" in progress else None
+        if changed and self.clock.step_in_epoch:
+            raise InputError(
+                f"data.train: {changed} since the checkpoint in the middle of an epoch, so its remaining rows can't be told; "
+                "undo that, or train without --resume in another folder"
+            )
         self.recording = Recording(**progress["recording"])
 
     def restore_best(self) -> None:
@@ -170,7 +182,12 @@ class Trainer:
 
     def _save(self, *, best: bool) -> None:
         self.telemetry.flush()
-        self.parts.checkpoints.save(self._state(), {"clock": self.clock.to_json(), "recording": self.recording.to_json()}, best=best)
+        progress = {
+            "clock": self.clock.to_json(),
+            "data": self.parts.readers["train"].fingerprint,
+            "recording": self.recording.to_json(),
+        }
+        self.parts.checkpoints.save(self._state(), progress, best=best)
 
     def _load(self, which: Literal["latest", "best"]) -> dict[str, Any]:
         self.parts.optimizers.create_state()

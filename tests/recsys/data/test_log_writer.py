@@ -174,3 +174,15 @@ def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), LogWriter(tmp_path / "log", SCHEMA):
         raise RuntimeError
     assert Schema.load(tmp_path / "log") == before
+
+
+def test_a_flipped_bit_in_a_page_is_noticed(tmp_path: Path) -> None:
+    """Also one that would decode to another value in silence."""
+    write(tmp_path / "log", (0, 400, "train", None))
+    (file,) = (tmp_path / "log").rglob("*.parquet")
+    chunk, whole = pq.ParquetFile(file).metadata.row_group(0).column(0), file.read_bytes()
+    end = chunk.dictionary_page_offset + chunk.total_compressed_size
+    for position in range(end - 40, end):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(OSError, match="CRC checksum"):
+            pq.ParquetFile(file, page_checksum_verification=True).read()

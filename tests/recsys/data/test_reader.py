@@ -244,3 +244,14 @@ def test_real_logs_come_through_whole(real_data: Path) -> None:
         likes += int(batch.labels[:, 1].sum())
     table = pq.read_table(path, columns=["is_click", "is_like"]).to_pandas()
     assert (rows, clicks, likes) == (len(table), table.is_click.sum(), (table.is_click * table.is_like).sum())
+
+
+def test_a_file_that_is_replaced_is_named(tmp_path: Path) -> None:
+    """The new file has the same size, row groups and name, and was put there between the plan and the reading."""
+    reader = numbered_reader(write_numbered(tmp_path, [40], group=10))
+    size = (tmp_path / "part-000.parquet").stat().st_size
+    table = numbered(40).set_column(1, "click", pa.array([1, 0] * 20))
+    pq.write_table(table, tmp_path / "part-000.parquet", row_group_size=10)
+    assert (tmp_path / "part-000.parquet").stat().st_size == size
+    with pytest.raises(InputError, match=r"part-000\.parquet: was replaced while the job ran"):
+        list(reader.epoch(0))

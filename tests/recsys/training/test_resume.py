@@ -14,6 +14,7 @@ from rich.console import Console
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 
 from recsys.config_file import load_config
+from recsys.data.synthetic import Spec, generate
 from recsys.distributed import World, process_group
 from recsys.errors import InputError
 from recsys.training.checkpoint import Checkpoints
@@ -150,6 +151,24 @@ def test_resuming_another_job_is_refused(job_file: JobFile, tmp_path: Path) -> N
         with pytest.raises(InputError, match="no run of ours"):
             prepare_output(tmp_path / "mine", config, resume=False, overwrite=overwrite)
     assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+def test_changed_files_are_refused_in_the_middle_of_an_epoch_and_taken_between_epochs(
+    job_file: JobFile, world: World, tmp_path: Path
+) -> None:
+    log = tmp_path / "own"
+    generate(Spec(rows=1_000, users=40, items=30, days=10, seed=1), log)
+    path = job_file(data={split: str(log / f"split={split}") for split in ("train", "valid", "test")}, train={"epochs": 3})
+    whole = len(trainer_for(path, world, tmp_path / "run").parts.readers["train"])
+    for name, setting in {"between": "train.epochs=1", "within": f"train.steps={whole + 2}"}.items():
+        trainer_for(path, world, tmp_path / name, setting).train()
+    first, *_ = sorted((log / "split=train").rglob("*.parquet"))
+    first.rename(first.with_name("part-00007.parquet"))
+    again = trainer_for(path, world, tmp_path / "between")
+    again.resume()
+    assert (again.clock.epoch, again.clock.step_in_epoch) == (1, 0)
+    with pytest.raises(InputError, match=r"data\.train: date=\S+part-00000\.parquet is gone, \S+part-00007\.parquet is new since"):
+        trainer_for(path, world, tmp_path / "within").resume()
 
 
 MODELS = {
