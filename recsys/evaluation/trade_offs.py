@@ -40,7 +40,7 @@ def weighted_products(tasks: Sequence[str], parts: int = 4) -> list[str]:
     """Formulas `a^(i/parts) * b^(j/parts) * ...` with exponents that sum to 1: a grid over the trade-offs of `tasks`."""
     weights = [parts_of for parts_of in product(range(parts + 1), repeat=len(tasks)) if sum(parts_of) == parts]
     return [
-        " * ".join(task if part == parts else f"{task}^{part / parts:g}" for task, part in zip(tasks, of, strict=True) if part)
+        " * ".join(task if part == parts else f"{task}^{part / parts:.3g}" for task, part in zip(tasks, of, strict=True) if part)
         for of in weights
     ]
 
