@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from recsys.data.features import Feature
+from recsys.data.filters import split_where
+from recsys.data.stores import StoreConfig, refuse_credentials
 from recsys.section import Layers, Name, Section
 
 
@@ -24,7 +26,9 @@ class RunConfig(Section):
 class DataConfig(Section):
     """Where the logs are and how they are read."""
 
-    train: list[str] = Field(description="Parquet files, globs, folders or URIs of the training split.")
+    train: list[str] = Field(
+        description="Parquet files, globs, folders or URIs of the training split; `PATH where date >= 2022-05-01` filters its partitions."
+    )
     valid: list[str] = Field(description="The split on which the best checkpoint is chosen.")
     test: list[str] = Field([], description="The split of the final report.")
     batch_size: PositiveInt = Field(4096, description="Rows a step, over all ranks together.")
@@ -35,11 +39,20 @@ class DataConfig(Section):
     threads: PositiveInt = Field(2, description="Reader threads a rank.")
     prefetch: PositiveInt = Field(4, description="Batches a rank prepares ahead.")
     weight: str | None = Field(None, description="Column with a non-negative weight for each row; 1 when left out.")
+    store: StoreConfig = StoreConfig()
 
     @field_validator("train", "valid", "test", mode="before")
     @classmethod
     def _one_path_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("train", "valid", "test")
+    @classmethod
+    def _paths_can_be_read(cls, value: list[str]) -> list[str]:
+        for path in value:
+            refuse_credentials(path)
+            split_where(path)
+        return value
 
     @model_validator(mode="after")
     def _streams_divide_the_batch(self) -> DataConfig:

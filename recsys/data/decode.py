@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from recsys.data.plan import Piece
 from recsys.data.source import Source
+from recsys.data.stores import failure, first_line
 from recsys.errors import InputError
 
 
@@ -69,9 +70,10 @@ class Decoder:
 
 @contextmanager
 def _readable(where: str) -> Iterator[None]:
-    """Turns what pyarrow raises on damaged data into an InputError."""
+    """Turns what pyarrow raises into an InputError, or a JobError where a store doesn't answer."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{where}: cannot be decoded ({reason}); write the file again or leave it out") from error
+        raise failure(where, error) or InputError(
+            f"{where}: cannot be decoded ({first_line(error)}); write the file again or leave it out"
+        ) from error

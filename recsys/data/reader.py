@@ -65,7 +65,7 @@ class Reader:
             raise InputError(f"batch_size {batch_size} must be a multiple of data.streams {config.streams}; change one of them")
         self._config, self._streams = config, owned_streams(config.streams, rank, world_size)
         self._transforms = Transforms(layout, tasks, config.weight, statistics)
-        self._source = open_source(paths, self._transforms.needs, config.threads)
+        self._source = open_source(paths, self._transforms.needs, config.threads, config.store)
         self._plan = Plan(
             groups=[(i, j, rows) for i, file in enumerate(self._source.files) for j, rows in enumerate(file.groups)],
             streams=config.streams,

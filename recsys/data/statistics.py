@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from recsys.data.decode import Decoder
 from recsys.data.plan import Piece
 from recsys.data.source import Need, Source, open_source
+from recsys.data.stores import PATIENCE, StoreConfig
 from recsys.errors import InputError
 
 FILE_NAME = "statistics.json"
@@ -72,12 +73,12 @@ class Statistics(BaseModel):
             raise InputError(f"statistics of the feature {name!r} {what}; fit them again on the training files") from error
 
 
-def fit_statistics(paths: Sequence[str], features: Sequence[Measured], threads: int = 2) -> Statistics:
+def fit_statistics(paths: Sequence[str], features: Sequence[Measured], threads: int = 2, store: StoreConfig = PATIENCE) -> Statistics:
     """What the features learn from the rows of `paths`, in one pass and bounded memory. It does not depend on the number of threads."""
     total = _measures(features)
     needs = list(_needs(total))
     if needs:
-        source = open_source(paths, needs, threads)
+        source = open_source(paths, needs, threads, store)
         with ThreadPoolExecutor(threads, thread_name_prefix="statistics") as pool:
             for part in pool.map(lambda file: _of_file(source, file, features), range(len(source.files))):
                 for name, measure in part.items():

@@ -47,6 +47,7 @@ class LogWriter:
         self._best: dict[str, dict[str, float]] = {}
 
     def __enter__(self) -> LogWriter:
+        _require_a_folder(self._output)
         _require_a_log_or_nothing(self._output)
         if self._replaced.exists() and not self._output.exists():
             self._replaced.rename(self._output)  # a run was killed between the two renames of _publish
@@ -160,6 +161,13 @@ class _Tally:
 def _leaf(column: Column) -> str:
     """Parquet's name of the values of a column, for those that repeat and gain from a dictionary."""
     return f"{column.name}.list.element" if column.type.startswith("list<") else column.name
+
+
+def _require_a_folder(output: Path) -> None:
+    if output.parts and output.parts[0].endswith(":"):
+        raise InputError(
+            f"{output.parts[0]}//...: a log is written to a local folder; write it there and copy it with the store's own tool"
+        )
 
 
 def _require_a_log_or_nothing(output: Path) -> None:

@@ -154,7 +154,7 @@ def _statistics(config: Config, features: Layout, world: World, output: Path, re
     """What the features learn from the training files, measured on rank 0, or that of the run that is resumed."""
     path = output / folder.STATISTICS
     if world.rank == 0 and not (resume and path.exists()):
-        fit_statistics(config.data.train, features.features, config.data.threads).save(path)
+        fit_statistics(config.data.train, features.features, config.data.threads, config.data.store).save(path)
     texts = [path.read_text() if world.rank == 0 else ""]
     dist.broadcast_object_list(texts, src=0)
     return Statistics.model_validate_json(texts[0])
@@ -211,7 +211,12 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
         # A resumed run has its parameters, and MLflow refuses to change one, such as train.steps.
         params={} if resume else parameters(config),
     )
-    for path in [output / folder.CONFIG, output / folder.STATISTICS, output / folder.PLAN, *schemas(config.data.train)]:
+    for path in [
+        output / folder.CONFIG,
+        output / folder.STATISTICS,
+        output / folder.PLAN,
+        *schemas(config.data.train, config.data.store, output),
+    ]:
         tracker.log_artifact(path)
     return tracker
 

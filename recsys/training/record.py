@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pyarrow import fs
+
 from recsys.config import Config
+from recsys.data.listing import Found, files_beside
 from recsys.data.schema import FILE_NAME
+from recsys.data.stores import StoreConfig
 
 
 def parameters(config: Config) -> dict[str, Any]:
@@ -18,11 +22,18 @@ def parameters(config: Config) -> dict[str, Any]:
     return flat
 
 
-def schemas(paths: Sequence[str]) -> list[Path]:
-    """The descriptions that lie beside the logs which `paths` are part of, where there are any."""
-    folders = [folder for path in map(Path, paths) for folder in (path, *path.parents)]
-    found = [folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()]
-    return list(dict.fromkeys(found))
+def schemas(paths: Sequence[str], store: StoreConfig, folder: Path) -> list[Path]:
+    """The descriptions that lie beside the logs which `paths` are part of, where there are any; those in a store are copied to `folder`."""
+    found = {file.name: file for path in paths for file in files_beside(path, FILE_NAME, store)}
+    return [_local(file, folder / f"schema-{number}.yaml") for number, file in enumerate(found.values())]
+
+
+def _local(file: Found, copy: Path) -> Path:
+    if isinstance(file.filesystem, fs.LocalFileSystem):
+        return Path(file.path)
+    with file.filesystem.open_input_stream(file.path) as stream:
+        copy.write_bytes(stream.read())
+    return copy
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -186,3 +186,8 @@ def test_a_flipped_bit_in_a_page_is_noticed(tmp_path: Path) -> None:
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(OSError, match="CRC checksum"):
             pq.ParquetFile(file, page_checksum_verification=True).read()
+
+
+def test_a_log_is_not_written_to_a_store() -> None:
+    with pytest.raises(InputError, match=r"^s3://\.\.\.: a log is written to a local folder"):
+        write(Path("s3://bucket/log"), (0, 1, "train", None))
