@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No limit on an example's time: on shared cores it says nothing.
+settings.register_profile("shared-cores", deadline=None)
+settings.load_profile("shared-cores")
 
 # Before torch is imported: threads that spin while they wait make tests crawl when the cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

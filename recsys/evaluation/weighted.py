@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,7 +110,7 @@ class Ranking:
         positives, negatives = (_total(weights, of_class) for of_class in (self._positive, self._negative))
         before, before_positives = 0, 0
         ordered, precision = 0.0, 0.0
-        for (first, first_other), (end, end_other) in zip(self._cuts, self._cuts[1:], strict=False):
+        for (first, first_other), (end, end_other) in pairwise(self._cuts):
             # Sums over a block of the negatives' weights, and the same from the start, at each of the block's positives.
             running = running_sums(weights.take(self._negative[first_other:end_other]))
             if end > first:
