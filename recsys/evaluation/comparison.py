@@ -141,7 +141,8 @@ class PolicyValue(_Part):
     """What the log says that a policy, which chooses in each request by a formula over the task scores, would earn a request.
 
     effective_rows: (sum of weights)^2 / sum of their squares. clipped: share of the weighted rows whose weight was above `clip`.
-    temperature: 0 where the policy chooses the highest value, else that of its softmax.
+    temperature: 0 where the policy chooses the highest value, else that of its softmax. difference, difference_low, difference_high: to
+    the baseline's policy by the same formula, with its 95 % interval; NaN for the baseline.
     """
 
     candidate: str
@@ -156,6 +157,9 @@ class PolicyValue(_Part):
     clip: float = math.inf
     temperature: float = 0.0
     requests: int = 0
+    difference: float = math.nan
+    difference_low: float = math.nan
+    difference_high: float = math.nan
 
 
 class TradeOff(_Part):

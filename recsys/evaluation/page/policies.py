@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,7 +10,7 @@ from itertools import combinations
 from markupsafe import Markup
 
 from recsys.evaluation.comparison import PolicyValue, TradeOff
-from recsys.evaluation.page.digits import decimals_of, fixed, interval
+from recsys.evaluation.page.digits import decimals_of, fixed, interval, signed
 from recsys.evaluation.page.panels import trade_off
 from recsys.evaluation.page.strips import axis, strip
 from recsys.evaluation.page.svg import Scale
@@ -21,12 +22,13 @@ _ALL_PAIRS = 3  # objectives up to which each pair has a panel; with more, the f
 
 @dataclass(frozen=True)
 class PolicyRow:
-    """An estimate, as text and as a strip."""
+    """An estimate, as text and as a strip; `against`: its difference to the baseline's."""
 
     part: PolicyValue
     estimator: str
     value: str
     interval: str
+    against: str
     strip: Markup
 
 
@@ -60,7 +62,15 @@ def _row(view: View, part: PolicyValue, scale: Scale) -> PolicyRow:
     value, around = fixed(part.value, decimals), interval(part.low, part.high, decimals)
     label = f"{part.candidate}, {part.formula}: {part.reward} by {ESTIMATORS[part.estimator]} {value}, 95 % interval {around}"
     style = "logged" if part.estimator == "logged" else f"s{view.series.get(part.candidate, 0) % 6}"
-    return PolicyRow(part, ESTIMATORS[part.estimator], value, around, strip(scale, part.value, part.low, part.high, label, style=style))
+    drawn = strip(scale, part.value, part.low, part.high, label, style=style)
+    return PolicyRow(part, ESTIMATORS[part.estimator], value, around, _against(part), drawn)
+
+
+def _against(part: PolicyValue) -> str:
+    if math.isnan(part.difference) or part.estimator == "logged":
+        return ""
+    decimals = max(decimals_of(part.difference_low, part.difference_high, part.difference), 3)
+    return f"{signed(part.difference, decimals)} {interval(part.difference_low, part.difference_high, decimals, sign=True)}"
 
 
 @dataclass(frozen=True)

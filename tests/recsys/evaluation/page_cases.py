@@ -23,9 +23,10 @@ from recsys.evaluation.comparison import (
     TradeOff,
     Verdict,
 )
-from recsys.evaluation.counterfactual import ExposureLog, policy_values
+from recsys.evaluation.counterfactual import Reward, compare_policies
 from recsys.evaluation.delong import compare_aucs
 from recsys.evaluation.duration import duration_metrics
+from recsys.evaluation.exposure import ExposureLog
 from recsys.evaluation.formula import parse
 from recsys.evaluation.intervals import Uncertain, minimum_detectable, rows_needed, uncertain
 from recsys.evaluation.multiplicity import benjamini_hochberg, holm
@@ -297,13 +298,9 @@ def _policies(log: Log) -> list[PolicyValue]:
     chances /= chances.sum(1, keepdims=True)
     shown = np.arange(REQUEST) == (random.random((ROWS // REQUEST, 1)) > np.cumsum(chances, 1)[:, :-1]).sum(1)[:, None]
     exposures = ExposureLog.of(requests, shown.ravel(), chances.ravel(), log.users[requests * REQUEST])
-    found = []
-    for candidate, name in enumerate(log.names):
-        scores = dict(zip(log.tasks, log.scores[candidate], strict=True))
-        formula = parse(_formula(log), log.tasks)
-        rewards = np.asarray(log.labels[0], float)
-        found += policy_values(name, formula.text, log.tasks[0], exposures, formula(scores), rewards, log.scores[candidate, 0], clip=10.0)
-    return found
+    scores = {name: dict(zip(log.tasks, log.scores[candidate], strict=True)) for candidate, name in enumerate(log.names)}
+    reward = Reward(log.tasks[0], np.asarray(log.labels[0], float), {name: by_task[log.tasks[0]] for name, by_task in scores.items()})
+    return compare_policies(exposures, parse(_formula(log), log.tasks), scores, reward, baseline=log.names[0], clip=10.0)
 
 
 def _formula(log: Log) -> str:

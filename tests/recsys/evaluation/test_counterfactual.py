@@ -7,7 +7,22 @@ import numpy as np
 import pytest
 
 from recsys.errors import InputError
-from recsys.evaluation.counterfactual import ExposureLog, Policy, choose_first, choose_softly, doubts, policy_values, ratio, values_of
+from recsys.evaluation.comparison import PolicyValue
+from recsys.evaluation.counterfactual import Policy, Ratio, Reward, compare_policies, doubts, values_of
+from recsys.evaluation.exposure import ExposureLog, choose_first, choose_softly
+from recsys.evaluation.formula import parse
+
+F = parse("f", ["f"])
+
+
+def policy_values(log: ExposureLog, scores: np.ndarray, rewards: object, model: object = None, **options: float) -> list[PolicyValue]:
+    """One candidate's values of the policy that ranks by `scores`."""
+    reward = Reward("click", rewards, {} if model is None else {"b": model})  # type: ignore[arg-type, dict-item]
+    return compare_policies(log, F, {"b": {"f": scores}}, reward, baseline="b", **options)
+
+
+def told(log: ExposureLog, scores: np.ndarray) -> list[str]:
+    return doubts(log, F, {"b": {"f": scores}})
 
 
 @dataclass
@@ -87,7 +102,7 @@ def test_simulated_logs_estimate_the_truth_and_their_intervals_cover_it() -> Non
     for _ in range(400):
         shown = bandit.shown(random)
         rewards = random.random(bandit.means.shape) < bandit.means
-        values = policy_values("b", "f", "click", bandit.log(shown), bandit.scores.ravel(), rewards.ravel(), 0.8 * bandit.means.ravel())
+        values = policy_values(bandit.log(shown), bandit.scores.ravel(), rewards.ravel(), 0.8 * bandit.means.ravel())
         for value in values[1:]:
             found.setdefault(value.estimator, []).append((value.value, value.low, value.high))
     best = bandit.scores == bandit.scores.max(1, keepdims=True)
@@ -112,7 +127,7 @@ def test_intervals_by_user_cover_when_users_differ() -> None:
         ids, chances = np.repeat(np.arange(taste.size), 2), np.full(shown.size, 0.5)
         for name, users in (("users", np.repeat(np.arange(60), 40)), ("requests", None)):
             log = ExposureLog.of(ids, shown.ravel(), chances, users)
-            estimate = values_of(log, Policy.on(log, chances, math.inf), rewards)["snips"]
+            estimate = values_of(log, Policy.on(log, chances, math.inf), rewards)["snips"].estimate()
             covered[name] += estimate.low <= truth <= estimate.high
     assert 0.92 <= covered["users"] / 400 <= 0.98
     assert covered["requests"] / 400 < 0.8
@@ -122,11 +137,11 @@ def test_by_hand() -> None:
     # Two requests of two candidates, rows of the requests mixed; the policy takes rows 0 and 3, of which row 0 was shown.
     log = ExposureLog.of([7, 4, 7, 4], [True, True, False, False], [0.25, 0.5, math.nan, 0.0])
     values = np.array([2.0, 1.0, 1.0, 3.0])
-    logged, ips, snips, robust = policy_values("b", "f", "r", log, values, [1.0, 9.0, math.nan, math.nan], [0.5, 3.0, 4.0, 2.0])
+    logged, ips, snips, robust = policy_values(log, values, [1.0, 9.0, math.nan, math.nan], [0.5, 3.0, 4.0, 2.0])
     assert (logged.value, ips.value, snips.value) == (5.0, (1 / 0.25) / 2, 1.0)
     assert robust.value == pytest.approx(((0.5 + 4 * (1 - 0.5)) + 2.0) / 2)
     assert (ips.effective_rows, ips.clipped, ips.requests, logged.effective_rows) == (1.0, 0.0, 2, 2.0)
-    clipped = policy_values("b", "f", "r", log, values, [1.0, 9.0, 0, 0], clip=3.0)
+    clipped = policy_values(log, values, [1.0, 9.0, 0, 0], clip=3.0)
     assert [value.estimator for value in clipped] == ["logged", "ips", "snips"]
     assert (clipped[1].value, clipped[1].clipped, clipped[1].clip, clipped[2].value) == (1.5, 1.0, 3.0, 1.0)
 
@@ -157,9 +172,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
     def value(order: np.ndarray) -> list[float]:
         ids, exposed, chances, users, scores, earned, predicted = (column[order] for column in columns)
         log = ExposureLog.of(ids, exposed, chances, users)
-        return [
-            number for part in policy_values("b", "f", "r", log, scores, earned, predicted) for number in (part.value, part.low, part.high)
-        ]
+        return [number for part in policy_values(log, scores, earned, predicted) for number in (part.value, part.low, part.high)]
 
     np.testing.assert_allclose(value(random.permutation(1000)), value(np.arange(1000)), rtol=1e-12)
 
@@ -168,7 +181,7 @@ def test_a_ratio_of_sums_has_the_textbook_deviation() -> None:
     random = np.random.default_rng(7)
     log = ExposureLog.of(np.arange(50), [True] * 50, np.ones(50))
     values = random.random(50)
-    mean = ratio(log, values, np.ones(50))
+    mean = Ratio.of(log, values, np.ones(50)).estimate()
     assert mean.value == pytest.approx(values.mean())
     assert mean.deviation == pytest.approx(values.std(ddof=1) / math.sqrt(50))
 
@@ -177,16 +190,16 @@ def test_doubts_are_told() -> None:
     bandit, random = Bandit(2000), np.random.default_rng(8)
     shown = bandit.shown(random)
     scores = bandit.scores.ravel()
-    assert doubts("f", bandit.log(shown), scores) == []
-    (wrong,) = doubts("f", bandit.log(shown, 0.5 * bandit.logging), scores)
+    assert told(bandit.log(shown), scores) == []
+    (wrong,) = told(bandit.log(shown, 0.5 * bandit.logging), scores)
     assert "its weights average" in wrong
     only_shown = shown.ravel()
     incomplete = ExposureLog.of(bandit.ids[only_shown], np.ones(2000, bool), bandit.logging.ravel()[only_shown])
-    assert "candidates that were not shown are missing" in doubts("f", incomplete, scores[only_shown])[0]
+    assert "candidates that were not shown are missing" in told(incomplete, scores[only_shown])[0]
     few = Bandit(30)
-    assert any("effective rows are too few" in doubt for doubt in doubts("f", few.log(few.shown(random)), few.scores.ravel()))
+    assert any("effective rows are too few" in doubt for doubt in told(few.log(few.shown(random)), few.scores.ravel()))
     unseen = ExposureLog.of([0, 0], [True, False], [0.5, 0.5])
-    assert doubts("f", unseen, np.array([1.0, 2.0])) == ["Policy f: none of its choices was shown, so the log says nothing about it."]
+    assert told(unseen, np.array([1.0, 2.0])) == ["Policy f of b: none of its choices was shown, so the log says nothing about it."]
     assert math.isnan(values_of(unseen, Policy.on(unseen, np.array([0.0, 1.0]), 9.0), [1.0, 0.0])["snips"].value)
 
 
@@ -208,4 +221,30 @@ def test_a_log_that_cannot_be_used_is_refused(columns: tuple, message: str) -> N
 def test_a_shown_row_without_a_reward_is_refused() -> None:
     log = ExposureLog.of([0, 1], [True, True], [1.0, 1.0])
     with pytest.raises(InputError, match="1 rewards of shown rows are NaN or infinite"):
-        policy_values("b", "f", "r", log, np.ones(2), [1.0, math.nan])
+        policy_values(log, np.ones(2), [1.0, math.nan])
+
+
+def test_policies_are_compared_in_pairs_and_their_intervals_cover_the_true_difference() -> None:
+    bandit, random = Bandit(1000), np.random.default_rng(9)
+    near = bandit.scores + 0.05 * random.normal(size=bandit.scores.shape)
+    scores = {"a": {"f": bandit.scores.ravel()}, "b": {"f": near.ravel()}}
+    best = [part == part.max(1, keepdims=True) for part in (near, bandit.scores)]
+    truth = bandit.truth(best[0]) - bandit.truth(best[1])
+    paired: list[float] = []
+    unpaired: list[float] = []
+    covered = dict.fromkeys(("logged", "ips", "snips", "doubly_robust"), 0)
+    for _ in range(200):
+        shown = bandit.shown(random)
+        rewards = (random.random(bandit.means.shape) < bandit.means).ravel()
+        models = {name: 0.8 * bandit.means.ravel() for name in scores}
+        values = compare_policies(bandit.log(shown, users=True), F, scores, Reward("click", rewards, models), baseline="a")
+        for one, other in zip(values[:4], values[4:], strict=True):
+            assert math.isnan(one.difference)
+            assert other.difference == pytest.approx(other.value - one.value, abs=1e-12)
+            covered[other.estimator] += other.difference_low <= truth <= other.difference_high
+            paired.append(other.difference_high - other.difference_low)
+            unpaired.append(math.hypot(one.high - one.low, other.high - other.low))
+    assert (values[4].difference, values[4].difference_low, values[4].difference_high) == (0, 0, 0)
+    assert np.mean(paired) < 0.8 * np.mean(unpaired)
+    # As above, the interval also allows for other requests.
+    assert all(covered[name] / 200 >= 0.92 for name in ("ips", "snips", "doubly_robust"))
