@@ -11,12 +11,12 @@ import typer
 from pipelines.quiet import quieten
 from recsys.errors import InputError
 
-app = typer.Typer(help="Time what strategies cost.", no_args_is_help=True)
+app = typer.Typer(help="Measure what strategies and metrics cost.", no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
-    """Time what strategies cost."""
+    """Measure what strategies and metrics cost."""
 
 
 @app.command()
@@ -43,5 +43,26 @@ def mto(
     with Console(stderr=True).status("starting") as status:
         result = mto.run(settings, status.update)
     print_result(Console(), result)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@app.command()
+def metrics(
+    file_rows: Annotated[int, typer.Option(min=1, help="Rows in score files, for the metrics in bounded memory.")] = 100_000_000,
+    rows: Annotated[int, typer.Option(min=1, help="Rows in memory, for AUC and the tests of significance.")] = 10_000_000,
+    replicates: Annotated[int, typer.Option(min=1, help="Replicates of the bootstrap.")] = 1000,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result for machines.")] = None,
+) -> None:
+    """Measure exact metrics and their significance: seconds and memory. It takes minutes; fewer rows make it shorter."""
+    quieten()
+    from rich.console import Console
+
+    from recsys.benchmarks import metrics
+    from recsys.benchmarks.report import print_measured
+
+    with Console(stderr=True).status("starting") as status:
+        result = metrics.run(metrics.Settings(file_rows, rows, replicates), status.update)
+    print_measured(Console(), result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")

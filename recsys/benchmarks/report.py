@@ -1,4 +1,4 @@
-"""What a person reads of a benchmark of strategies."""
+"""What a person reads of a benchmark."""
 
 from __future__ import annotations
 
@@ -26,6 +26,24 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
     for line in result["left_out"]:
         console.print(f"left out: {line}", highlight=False)
     _print_conditions(console, result["conditions"])
+
+
+def print_measured(console: Console, result: dict[str, Any]) -> None:
+    """Print a row for each thing that was measured of metrics."""
+    console.print("\nExact metrics and their significance, on made scores", style="bold")
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("what")
+    for heading in ("rows", "s", "cpu s", "peak MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in result["rows"]:
+        numbers = f"{row['rows']:,}", f"{row['seconds']:.2f}", f"{row['cpu_seconds']:.2f}", f"{row['peak']:,.0f}"
+        table.add_row(row["what"], *numbers)
+    console.print(table)
+    console.print("peak: the most memory that the process had held until then, with the rows and what maps files", highlight=False)
+    if result["auc_error"] is not None:
+        console.print(f"AUC: scikit-learn's differs by {result['auc_error']:.1e}", highlight=False)
+    load = " ".join(f"{value:.2f}" for value in result["load"])
+    console.print(f"{result['cores']} cores, load average (1, 5, 15 minutes) {load}", highlight=False)
 
 
 def _print_conditions(console: Console, conditions: dict[str, Any]) -> None:

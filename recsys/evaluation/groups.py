@@ -14,6 +14,7 @@ from recsys.evaluation.order import order_keys, run_starts, run_sums
 
 _ONE = np.uint64(1)
 _SCORE_AND_LABEL = np.uint64(33)
+_LARGEST_CODE = 2**31 - 1
 
 
 class GroupValues(NamedTuple):
@@ -129,6 +130,8 @@ class _Blocks(NamedTuple):
         positive = positives_of(labels, keys.size)
         if groups.size != keys.size:
             raise ValueError(f"{keys.size} scores but {groups.size} groups")
+        if groups.size and not (groups.min() >= 0 and groups.max() <= _LARGEST_CODE):
+            raise ValueError(f"groups from {groups.min()} to {groups.max()}: they must be codes, from group_codes")
         packed = groups.astype(np.uint64) << _SCORE_AND_LABEL
         packed |= keys.astype(np.uint64) << _ONE
         packed |= positive

@@ -1,4 +1,4 @@
-"""`recsys bench mto` at a tiny size: what it prints and writes. No time is judged."""
+"""`recsys bench` at a tiny size: what it prints and writes. No time is judged."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 
 def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "bench", "mto", *map(str, arguments)]
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "bench", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -21,7 +22,7 @@ def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
     file = tmp_path_factory.mktemp("bench") / "bench.json"
     sizes = ("--batch", 16, "--steps", 3, "--repeats", 3)
-    result = bench("--strategies", "equal,emtl", "--scopes", "representation,parameters", *sizes, "--json", file)
+    result = bench("mto", "--strategies", "equal,emtl", "--scopes", "representation,parameters", *sizes, "--json", file)
     assert result.returncode == 0, result.stderr
     return result.stdout, json.loads(file.read_text())
 
@@ -67,7 +68,18 @@ def test_what_is_printed_is_what_is_written(outcome: tuple[str, dict]) -> None:
     ],
 )
 def test_bad_input_ends_in_one_line(arguments: tuple[str, ...], what: str) -> None:
-    result = bench(*arguments)
+    result = bench("mto", *arguments)
     assert result.returncode == 2
     assert what in result.stderr
     assert result.stderr.strip().count("\n") == 0
+
+
+def test_metrics_are_measured_and_equal_sklearns(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    result = bench("metrics", "--file-rows", 30_000, "--rows", 20_000, "--replicates", 5, "--json", file)
+    assert result.returncode == 0, result.stderr
+    written = json.loads(file.read_text())
+    assert [row["rows"] for row in written["rows"]] == [30_000] * 2 + [20_000] * 4
+    assert written["auc_error"] < 1e-12
+    assert all(row["seconds"] > 0 and row["peak"] > 0 for row in written["rows"])
+    assert "GAUC from a score file" in result.stdout and "30,000" in result.stdout

@@ -110,6 +110,9 @@ def test_edges() -> None:
         gauc([0.5, math.nan], [0, 1], np.array([0, 0]))
     with pytest.raises(ValueError, match="2 scores but 1 groups"):
         gauc([0.5, 0.6], [0, 1], np.array([0]))
+    for code in (-1, 2**40):
+        with pytest.raises(ValueError, match="they must be codes"):
+            gauc([0.5, 0.6], [0, 1], np.array([0, code]))
 
 
 def test_codes_of_any_kind_of_group() -> None:
