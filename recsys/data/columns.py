@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torchrec import KeyedJaggedTensor
 
+from recsys.data import ragged
 from recsys.data.batch import Batch
 from recsys.data.features.feature import Slot
 from recsys.data.layout import Layout
-from recsys.data.ragged import Ids, Ints, flat, flat_weights, join_ids, lengths_of
+from recsys.data.ragged import Ids, Ints, flat, flat_weights, lengths_of
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,15 @@ class Rows:
 
     def take(self, order: Ints) -> Rows:
         """Rows in another order."""
-        ids = [ids.take(order) for ids in self.ids]
-        return Rows(ids, self.dense[order], self.labels[order], self.masks[order], self.weights[order])
+        return Rows(ragged.take(self.ids, order), self.dense[order], self.labels[order], self.masks[order], self.weights[order])
 
 
 def join(parts: Sequence[Rows]) -> Rows:
     """All rows of the parts, in their order."""
-    ids = [join_ids([part.ids[slot] for part in parts]) for slot in range(len(parts[0].ids))]
     dense, labels, masks, weights = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("dense", "labels", "masks", "weights")
     )
-    return Rows(ids, dense, labels, masks, weights)
+    return Rows(ragged.join([part.ids for part in parts]), dense, labels, masks, weights)
 
 
 def to_batch(parts: Sequence[Rows], layout: Layout) -> Batch:

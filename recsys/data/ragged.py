@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.signedinteger]
-Number = TypeVar("Number", bound=np.generic)
 _BLOCK = 1024  # rows whose temporaries stay in cache
 
 
@@ -45,28 +44,45 @@ class Ragged:
         """Consecutive rows, without a copy."""
         return Ragged(self.values, self.offsets[rows.start : rows.stop + 1], self.weights)
 
-    def take(self, order: Ints) -> Ragged:
-        """Rows in another order."""
-        starts, lengths = self.offsets[:-1][order], np.diff(self.offsets)[order]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        weights = None if self.weights is None else gather(self.weights, starts, offsets)
-        return Ragged(gather(self.values, starts, offsets), offsets, weights)
-
 
 Ids = Ints | Ragged
 """Ids of N rows: an (N,) array has exactly one a row."""
 
 
-def gather(values: NDArray[Number], starts: Ints, offsets: Ints) -> NDArray[Number]:
-    """For each of N rows the values from starts[i] on, offsets[i + 1] - offsets[i] of them, laid end to end."""
-    lengths = np.diff(offsets)
-    shifts, out = starts - offsets[:-1], np.empty(offsets[-1], values.dtype)
+def gather(columns: Sequence[NDArray], starts: Ints, offsets: Ints) -> list[NDArray]:
+    """For each of N rows the values from starts[i] on, offsets[i + 1] - offsets[i] of them, laid end to end; of each column alike."""
+    lengths, shifts = np.diff(offsets), starts - offsets[:-1]
+    gathered = [np.empty(offsets[-1], values.dtype) for values in columns]
     for first in range(0, len(starts), _BLOCK):
         begin, *_, end = offsets[first : first + _BLOCK + 1]
         source = np.repeat(shifts[first : first + _BLOCK], lengths[first : first + _BLOCK])
         source += np.arange(begin, end)
-        np.take(values, source, out=out[begin:end], mode="clip")  # without a mode, `out` is buffered
-    return out
+        for values, out in zip(columns, gathered, strict=True):
+            np.take(values, source, out=out[begin:end], mode="clip")  # without a mode, `out` is buffered
+    return gathered
+
+
+def take(columns: Sequence[Ids], order: Ints) -> list[Ids]:
+    """The rows of each column in another order. Lists that share their offsets, as the items of a sequence do, are gathered at once."""
+    taken: list[Ids] = [ids if isinstance(ids, Ragged) else ids[order] for ids in columns]
+    groups: dict[int, dict[int, Ragged]] = {}
+    for place, ids in enumerate(columns):
+        if isinstance(ids, Ragged):
+            groups.setdefault(id(ids.offsets), {})[place] = ids
+    for group in groups.values():
+        taken_group = _take_together(list(group.values()), order)
+        for place, ragged in zip(group, taken_group, strict=True):
+            taken[place] = ragged
+    return taken
+
+
+def _take_together(group: Sequence[Ragged], order: Ints) -> list[Ragged]:
+    """The rows of columns with the same offsets in another order."""
+    edges = group[0].offsets
+    offsets = np.concatenate([[0], np.cumsum(np.diff(edges)[order])])
+    parts = [part for own in group for part in (own.values, own.weights) if part is not None]
+    gathered = iter(gather(parts, edges[:-1][order], offsets))
+    return [Ragged(next(gathered), offsets, None if own.weights is None else next(gathered)) for own in group]
 
 
 def flat(ids: Ids) -> Ints:
@@ -84,11 +100,20 @@ def lengths_of(parts: list[Ids]) -> list[NDArray[np.int32]]:
     return [part.lengths for part in parts if isinstance(part, Ragged)]
 
 
-def join_ids(parts: list[Ids]) -> Ids:
-    """All rows of the parts, in their order."""
-    values, lengths = np.concatenate([flat(part) for part in parts]), lengths_of(parts)
-    if not lengths:
+def join(parts: Sequence[Sequence[Ids]]) -> list[Ids]:
+    """All rows of the parts, in their order, column by column. Columns that share their offsets still do."""
+    shared: dict[tuple[int, ...], Ints] = {}
+    return [_join_column(list(column), shared) for column in zip(*parts, strict=True)]
+
+
+def _join_column(parts: list[Ids], shared: dict[tuple[int, ...], Ints]) -> Ids:
+    values = np.concatenate([flat(part) for part in parts])
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if not ragged:
         return values
-    weighted = any(isinstance(part, Ragged) and part.weights is not None for part in parts)
-    weights = np.concatenate([flat_weights(part) for part in parts]) if weighted else None
-    return Ragged(values, np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)]), weights)
+    key = tuple(id(part.offsets) for part in ragged)
+    if key not in shared:
+        shared[key] = np.concatenate([[0], np.cumsum(np.concatenate(lengths_of(parts)), dtype=np.int64)])
+    weighted = any(part.weights is not None for part in ragged)
+    weights = np.concatenate([part.flat_weights for part in ragged]) if weighted else None
+    return Ragged(values, shared[key], weights)

@@ -45,7 +45,7 @@ class Lists:
         offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         if offsets[-1] == len(self.values):
             return self.values, offsets
-        return self.values.take(pa.array(gather(np.arange(len(self.values)), self.starts, offsets))), offsets
+        return self.values.take(pa.array(gather([np.arange(len(self.values))], self.starts, offsets)[0])), offsets
 
 
 def encoded(lists: Lists, encode: Encoding, where: str) -> Ragged:

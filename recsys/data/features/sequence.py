@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from recsys.data.features.encoding import Encoding, Table, encoding_of, reads
 from recsys.data.features.feature import FeatureSection, Slot, Tables, TableSpec, Transform
 from recsys.data.features.lists import Lists, check_aligned, encoded
-from recsys.data.ragged import Ids
+from recsys.data.ragged import Ids, Ragged
 from recsys.data.source import Need
 from recsys.data.statistics import Measure, Statistics
 from recsys.errors import InputError
@@ -74,6 +74,7 @@ class _Sequence(Transform):
     def ids(self, batch: pa.RecordBatch, where: str) -> list[Ids]:
         lists = {column: Lists.of(batch.column(column)) for column in self._items}
         check_aligned(lists, where, f"sequence {self._name!r}")
-        return [
+        found = [
             encoded(lists[column].last(self._max_length), encode, f"{where}, column {column!r}") for column, encode in self._items.items()
         ]
+        return [Ragged(own.values, found[0].offsets) for own in found]  # the same offsets, so that they are shuffled at once
