@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, f
 
 from recsys.data.features import Feature
 from recsys.data.filters import split_where
+from recsys.data.guard import KINDS, OnErrorConfig
 from recsys.data.stores import StoreConfig, refuse_credentials
 from recsys.section import Layers, Name, Section
 
@@ -40,6 +41,14 @@ class DataConfig(Section):
     prefetch: PositiveInt = Field(4, description="Batches a rank prepares ahead.")
     weight: str | None = Field(None, description="Column with a non-negative weight for each row; 1 when left out.")
     store: StoreConfig = StoreConfig()
+    timeout: PositiveFloat = Field(300.0, description="Seconds after which a read that hangs ends the job.")
+    on_error: OnErrorConfig = OnErrorConfig()
+    skip_budget: float = Field(0.01, ge=0, le=1, description="Largest share of a split's rows that may be skipped in an epoch.")
+
+    @field_validator("on_error", mode="before")
+    @classmethod
+    def _one_policy_is_for_all_kinds(cls, value: Any) -> Any:
+        return dict.fromkeys(KINDS, value) if isinstance(value, str) else value
 
     @field_validator("train", "valid", "test", mode="before")
     @classmethod

@@ -8,32 +8,41 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.data.guard import Damage, Guard, Kind
 from recsys.data.plan import Piece
 from recsys.data.source import Source
 from recsys.data.stores import failure, first_line
-from recsys.errors import InputError
+from recsys.errors import JobError
+
+BATCH_ROWS = 32_768
+BATCH_VALUES = 4_000_000
 
 
 class Decoder:
     """Decodes pieces of row groups; going on where the last piece ended costs nothing, starting in the middle decodes what is before it.
 
-    Holds one open file, the compressed bytes of the needed columns of one row group, and one decoded batch.
+    Holds one open file, the compressed bytes of the needed columns of one row group, and one decoded batch: 32,768 rows, or fewer where
+    lists are so long that a column would have more than 4 million values in it.
     """
 
-    def __init__(self, source: Source, columns: Sequence[str], batch_rows: int = 32768) -> None:
-        self._source, self._columns, self._batch_rows = source, list(columns), batch_rows
+    def __init__(self, source: Source, columns: Sequence[str], guard: Guard) -> None:
+        self._source, self._columns, self._guard = source, list(columns), guard
         self._file: tuple[int, pq.ParquetFile] | None = None
         self._next: tuple[int, int, int] | None = None
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._rest: pa.RecordBatch | None = None
 
     def read(self, piece: Piece) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """(where, for messages; batch) of the rows of a piece. Raises InputError when they cannot be decoded."""
+        """(where, for messages; batch) of the rows of a piece. Raises Damage when they cannot be decoded.
+
+        Whether it does is the same however much was read before: a row group is always decoded in the same batches.
+        """
         where = f"{self._source.files[piece.file].name}, row group {piece.group}"
         if self._next != (piece.file, piece.group, piece.first):
             self._begin(piece.file, piece.group, where)
             for _ in self._take(piece.first, where):
                 pass
+        self._next = None
         for batch in self._take(piece.rows, where):
             yield where, batch
         self._next = (piece.file, piece.group, piece.first + piece.rows)
@@ -48,32 +57,42 @@ class Decoder:
     def _begin(self, file: int, group: int, where: str) -> None:
         if self._file is None or self._file[0] != file:
             self.close()
-            with _readable(where):
+            with self._readable(where, "file"):
                 self._file = file, self._source.files[file].open()
         assert self._file is not None
-        self._rest, self._next = None, None
-        self._batches = self._file[1].iter_batches(self._batch_rows, row_groups=[group], columns=self._columns, use_threads=False)
+        self._rest, self._next, parquet = None, None, self._file[1]
+        rows = batch_rows(parquet.metadata.row_group(group), self._columns)
+        self._batches = parquet.iter_batches(rows, row_groups=[group], columns=self._columns, use_threads=False)
 
     def _take(self, rows: int, where: str) -> Iterator[pa.RecordBatch]:
         """The next rows of the open row group."""
         while rows:
             batch = self._rest
             if batch is None:
-                with _readable(where):
+                with self._readable(where, "page"):
                     batch = next(self._batches, None)
             if batch is None:
-                raise InputError(f"{where}: ends {rows} rows before its footer says; write the file again")
+                raise Damage("page", f"{where}: ends {rows} rows before its footer says; write the file again")
             self._rest = batch.slice(rows) if batch.num_rows > rows else None
             rows -= min(rows, batch.num_rows)
             yield batch if self._rest is None else batch.slice(0, batch.num_rows - self._rest.num_rows)
 
+    @contextmanager
+    def _readable(self, where: str, kind: Kind) -> Iterator[None]:
+        """Turns what pyarrow raises into Damage, or a JobError where a store doesn't answer."""
+        try:
+            with self._guard.reading(where):
+                yield
+        except (pa.ArrowException, OSError) as error:
+            found = failure(where, error)
+            if isinstance(found, JobError):
+                raise found from error
+            told = found or f"{where}: cannot be decoded ({first_line(error)}); write the file again or leave it out"
+            raise Damage(kind, str(told)) from error
 
-@contextmanager
-def _readable(where: str) -> Iterator[None]:
-    """Turns what pyarrow raises into an InputError, or a JobError where a store doesn't answer."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise failure(where, error) or InputError(
-            f"{where}: cannot be decoded ({first_line(error)}); write the file again or leave it out"
-        ) from error
+
+def batch_rows(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
+    """Rows of a row group to decode at a time: by the footer's count of values, which lists of 100,000 cannot escape."""
+    chunks = (group.column(index) for index in range(group.num_columns))
+    values = max((chunk.num_values for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns), default=0)
+    return max(1, min(BATCH_ROWS, BATCH_VALUES * group.num_rows // max(1, values)))

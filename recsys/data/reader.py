@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recsys.config import BinaryTask, DataConfig, DurationTask
 from recsys.data.batch import Batch
-from recsys.data.columns import Rows, join, to_batch
-from recsys.data.decode import Decoder
+from recsys.data.columns import to_batch
 from recsys.data.fingerprint import Fingerprint, fingerprint
+from recsys.data.guard import KINDS, Guard, Kind, Workers
 from recsys.data.layout import Layout
-from recsys.data.plan import Plan, Window, owned_streams
+from recsys.data.plan import Plan, owned_streams
 from recsys.data.prefetch import prefetch
-from recsys.data.source import Source, open_source
+from recsys.data.source import open_source
 from recsys.data.statistics import Statistics
+from recsys.data.stream import Stream
 from recsys.data.transforms import Transforms
 from recsys.errors import InputError
 
@@ -65,7 +69,9 @@ class Reader:
             raise InputError(f"batch_size {batch_size} must be a multiple of data.streams {config.streams}; change one of them")
         self._config, self._streams = config, owned_streams(config.streams, rank, world_size)
         self._transforms = Transforms(layout, tasks, config.weight, statistics)
-        self._source = open_source(paths, self._transforms.needs, config.threads, config.store)
+        self._guard = Guard(config.on_error, config.timeout, rank)
+        self._name, self._skipped = ", ".join(paths), np.zeros(len(KINDS), np.int64)
+        self._source = open_source(paths, self._transforms.needs, config.threads, config.store, self._guard)
         self._plan = Plan(
             groups=[(i, j, rows) for i, file in enumerate(self._source.files) for j, rows in enumerate(file.groups)],
             streams=config.streams,
@@ -74,6 +80,7 @@ class Reader:
             seed=seed,
             shuffle=shuffle,
         )
+        self.check_budget(0)
 
     def __len__(self) -> int:
         """Steps of an epoch, the same on every rank."""
@@ -85,6 +92,30 @@ class Reader:
         return self._plan.rows
 
     @property
+    def skips(self) -> bool:
+        """Whether any damage may be skipped."""
+        return self._guard.skips
+
+    @property
+    def lost_files(self) -> dict[Kind, int]:
+        """How many files are left out, by kind of damage."""
+        return dict(Counter(file.kind for file in self._source.lost))
+
+    def take_skipped(self) -> NDArray[np.int64]:
+        """(kinds,) rows of this rank's steps that were skipped since the last call, by kind of damage (`guard.KINDS`)."""
+        taken, self._skipped = self._skipped, np.zeros(len(KINDS), np.int64)
+        return taken
+
+    def check_budget(self, skipped: int) -> None:
+        """Raises InputError when, with so many rows of one epoch, more are skipped than `data.skip_budget` permits."""
+        lost, rows = self._source.lost_rows, self.rows
+        if lost + skipped > self._config.skip_budget * (rows + lost):
+            told = (
+                f"{lost + skipped:,} of {rows + lost:,} rows were skipped, more than data.skip_budget {self._config.skip_budget:g} permits"
+            )
+            raise InputError(f"{self._name}: {told}; mend the log or raise it")
+
+    @property
     def fingerprint(self) -> Fingerprint:
         """What the order of the rows follows from, for checkpoints."""
         return fingerprint(self._plan, self._source.files)
@@ -92,73 +123,33 @@ class Reader:
     def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, from `start_step`; those before are skipped without decoding their windows.
 
-        Raises InputError when data is damaged or against its schema. Closing the iterator stops its threads.
+        Raises InputError when data is damaged or against its schema, unless `data.on_error` skips it and `data.skip_budget` permits that;
+        JobError when a read hangs. Closing the iterator stops its threads.
         """
-        plan = replace(self._plan, epoch=epoch)
-        return prefetch(lambda stop: self._batches(plan, start_step, stop), self._config.prefetch)
+        plan, skipped_before = replace(self._plan, epoch=epoch), 0
+        with closing(prefetch(lambda stop: self._batches(plan, start_step, stop), self._config.prefetch)) as batches:
+            for batch, skipped in batches:
+                if skipped is not None:
+                    self._skipped += skipped
+                    skipped_before += int(skipped.sum())
+                    self.check_budget(skipped_before)
+                yield batch
 
-    def _batches(self, plan: Plan, start_step: int, stop: threading.Event) -> Generator[Batch, None, None]:
-        with ThreadPoolExecutor(self._config.threads, thread_name_prefix="windows") as pool:
-            streams = [_Stream(self._source, self._transforms, plan, stream, start_step, pool, stop) for stream in self._streams]
-            try:
-                for step in range(start_step, plan.steps):
-                    parts = [part for stream in streams if (part := stream.rows(step)) is not None]
-                    batch = to_batch(parts or [self._transforms.padding], self._transforms.layout)
-                    # Copies to a GPU are only asynchronous from page-locked memory; pinning waits, so it is done here, ahead.
-                    yield batch.pin_memory() if torch.cuda.is_available() else batch
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+    def _batches(self, plan: Plan, start_step: int, stop: threading.Event) -> Generator[tuple[Batch, NDArray[np.int64] | None], None, None]:
+        """The batches and what was skipped of them, by kind of damage, where any was."""
+        workers = Workers(self._config.threads, "windows")
+        shared = (start_step, self._guard, workers, stop)
+        streams = [Stream(self._source, self._transforms, plan, stream, *shared) for stream in self._streams]
+        try:
+            for step in range(start_step, plan.steps):
+                parts = [part for stream in streams if (part := stream.part(step)) is not None]
+                rows = [part.rows for part in parts if len(part.rows)]
+                batch = to_batch(rows or [self._transforms.padding], self._transforms.layout)
+                skipped = [part.skipped for part in parts if part.skipped is not None]
+                # Copies to a GPU are only asynchronous from page-locked memory; pinning waits, so it is done here, ahead.
+                yield batch.pin_memory() if torch.cuda.is_available() else batch, np.sum(skipped, 0) if skipped else None
+        finally:
+            stop.set()
+            if workers.close():  # else a hung read still has its file
                 for stream in streams:
                     stream.close()
-
-
-class _Stream:
-    """The rows of one stream: one window in use while a thread makes the next."""
-
-    def __init__(
-        self,
-        source: Source,
-        transforms: Transforms,
-        plan: Plan,
-        stream: int,
-        start_step: int,
-        pool: ThreadPoolExecutor,
-        stop: threading.Event,
-    ) -> None:
-        self._plan, self._stream, self._pool, self._stop = plan, stream, pool, stop
-        self._transforms, self._decoder = transforms, Decoder(source, transforms.columns)
-        self._windows = iter(plan.windows(stream, start_step))
-        self._current: tuple[Window, Rows] | None = None
-        self._next = self._submit()
-
-    def rows(self, step: int) -> Rows | None:
-        """The stream's rows of a step; None when it has no more."""
-        first, last = self._plan.step(self._stream, step)
-        if first == last:
-            return None
-        if self._current is None or first >= self._current[0].start + self._current[0].rows:
-            assert self._next is not None
-            self._current = None
-            self._current = self._next.result()
-            self._next = self._submit()
-        window, rows = self._current
-        return rows[first - window.start : last - window.start]
-
-    def close(self) -> None:
-        """Close its file, once no thread works for it."""
-        self._decoder.close()
-
-    def _submit(self) -> Future[tuple[Window, Rows]] | None:
-        window = next(self._windows, None)
-        return None if window is None else self._pool.submit(self._read, window)
-
-    def _read(self, window: Window) -> tuple[Window, Rows]:
-        parts = []
-        for piece in window.pieces:
-            for where, batch in self._decoder.read(piece):
-                if self._stop.is_set():
-                    raise RuntimeError("the reader was closed")
-                parts.append(self._transforms(batch, where))
-        rows, order = join(parts), self._plan.order(self._stream, window)
-        return window, rows if order is None else rows.take(order)

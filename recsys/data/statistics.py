@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from recsys.data.decode import Decoder
+from recsys.data.guard import Guard, guarded_map
 from recsys.data.plan import Piece
 from recsys.data.source import Need, Source, open_source
 from recsys.data.stores import PATIENCE, StoreConfig
@@ -73,16 +74,22 @@ class Statistics(BaseModel):
             raise InputError(f"statistics of the feature {name!r} {what}; fit them again on the training files") from error
 
 
-def fit_statistics(paths: Sequence[str], features: Sequence[Measured], threads: int = 2, store: StoreConfig = PATIENCE) -> Statistics:
-    """What the features learn from the rows of `paths`, in one pass and bounded memory. It does not depend on the number of threads."""
+def fit_statistics(
+    paths: Sequence[str], features: Sequence[Measured], threads: int = 2, store: StoreConfig = PATIENCE, guard: Guard | None = None
+) -> Statistics:
+    """What the features learn from the rows of `paths`, in one pass and bounded memory. It does not depend on the number of threads.
+
+    guard: what is done about damage; of a row group that is skipped, the rows before the damage count.
+    """
+    guard = guard or Guard()
     total = _measures(features)
     needs = list(_needs(total))
     if needs:
-        source = open_source(paths, needs, threads, store)
-        with ThreadPoolExecutor(threads, thread_name_prefix="statistics") as pool:
-            for part in pool.map(lambda file: _of_file(source, file, features), range(len(source.files))):
-                for name, measure in part.items():
-                    total[name].merge(measure)
+        source = open_source(paths, needs, threads, store, guard)
+        of_file = partial(_of_file, source, features, guard)
+        for part in guarded_map(guard, threads, "statistics", of_file, range(len(source.files))):
+            for name, measure in part.items():
+                total[name].merge(measure)
     return Statistics(features={name: measure.result().model_dump() for name, measure in total.items()})
 
 
@@ -94,13 +101,16 @@ def _needs(measures: Mapping[str, Measure]) -> Iterable[Need]:
     return (need for measure in measures.values() for need in measure.needs)
 
 
-def _of_file(source: Source, file: int, features: Sequence[Measured]) -> dict[str, Measure]:
+def _of_file(source: Source, features: Sequence[Measured], guard: Guard, file: int) -> dict[str, Measure]:
     """The measures of one file's rows."""
     measures = _measures(features)
-    decoder = Decoder(source, list(dict.fromkeys(need.column for need in _needs(measures))))
+    decoder = Decoder(source, list(dict.fromkeys(need.column for need in _needs(measures))), guard)
     for group, rows in enumerate(source.files[file].groups):
-        for where, batch in decoder.read(Piece(file, group, 0, rows)):
-            for measure in measures.values():
-                measure.update(batch, where)
+        try:
+            for where, batch in decoder.read(Piece(file, group, 0, rows)):
+                for measure in measures.values():
+                    measure.update(batch, where)
+        except InputError as error:
+            guard.skip(error)
     decoder.close()
     return measures

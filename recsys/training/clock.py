@@ -14,6 +14,7 @@ class Clock:
     """Steps done and what they led to; all of it is part of a checkpoint.
 
     step: optimizer steps so far. epoch, step_in_epoch: the position in the data. samples: rows trained on, over all ranks.
+    skipped: rows left out because of damage, by its kind, of which skipped_in_epoch in this epoch.
     best: value of the watched metric at the best evaluation so far; without_gain: evaluations since then.
     """
 
@@ -25,6 +26,8 @@ class Clock:
     best_step: int = 0
     without_gain: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    skipped_in_epoch: int = 0
 
     def advance(self, rows: int) -> None:
         """Count a step over `rows` rows."""
@@ -32,10 +35,18 @@ class Clock:
         self.step_in_epoch += 1
         self.samples += rows
 
+    def skip(self, rows: dict[str, int]) -> None:
+        """Take rows back that steps counted but that were skipped, by kind of damage."""
+        for kind, number in rows.items():
+            self.skipped[kind] = self.skipped.get(kind, 0) + number
+            self.samples -= number
+            self.skipped_in_epoch += number
+
     def end_epoch(self) -> None:
         """Move to the start of the next epoch."""
         self.epoch += 1
         self.step_in_epoch = 0
+        self.skipped_in_epoch = 0
 
     def record(self, value: float, metrics: dict[str, float], higher_is_better: bool) -> bool:
         """Note an evaluation; whether it is the best so far. A NaN value (one class alone) is only better than nothing."""

@@ -17,12 +17,12 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 import emtl
 from recsys.config import Config
 from recsys.data.fingerprint import digest
+from recsys.data.guard import Guard
 from recsys.data.layout import Layout, layout
 from recsys.data.reader import Reader
 from recsys.data.statistics import Statistics, fit_statistics
 from recsys.distributed import World, plan_table, process_group, wrap
 from recsys.errors import InputError
-from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.names import check_metric
 from recsys.models.model import build_model
 from recsys.tracking.figures import write_figures
@@ -33,6 +33,7 @@ from recsys.training.optimizers import Optimizers
 from recsys.training.progress import Display
 from recsys.training.record import parameters, schemas, write_json
 from recsys.training.report import for_machines, print_metrics, with_split
+from recsys.training.skipped import skipped_metrics, skipped_result
 from recsys.training.trainer import Parts, Trainer
 from recsys.training.unshared import Unshared
 
@@ -154,7 +155,8 @@ def _statistics(config: Config, features: Layout, world: World, output: Path, re
     """What the features learn from the training files, measured on rank 0, or that of the run that is resumed."""
     path = output / folder.STATISTICS
     if world.rank == 0 and not (resume and path.exists()):
-        fit_statistics(config.data.train, features.features, config.data.threads, config.data.store).save(path)
+        guard = Guard(config.data.on_error, config.data.timeout)
+        fit_statistics(config.data.train, features.features, config.data.threads, config.data.store, guard).save(path)
     texts = [path.read_text() if world.rank == 0 else ""]
     dist.broadcast_object_list(texts, src=0)
     return Statistics.model_validate_json(texts[0])
@@ -229,9 +231,10 @@ def _final_metrics(trainer: Trainer) -> dict[str, float]:
     print_metrics(console, f"valid split, best checkpoint (step {clock.best_step})", clock.best_metrics, tasks)
     if "test" in parts.readers:
         trainer.restore_best()
-        on_test = evaluate(parts.model, parts.readers["test"], tasks, parts.world)
+        on_test = trainer.evaluate("test")
         metrics |= with_split("test", on_test)
-        parts.tracker.log_metrics(with_split("test", on_test), clock.best_step)
+        skipped = skipped_metrics(trainer.skipped["test"], parts.readers["test"], "test")
+        parts.tracker.log_metrics(with_split("test", on_test) | skipped, clock.best_step)
         print_metrics(console, "test split, same checkpoint", on_test, tasks)
     return metrics
 
@@ -249,6 +252,7 @@ def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: 
         "best_step": trainer.clock.best_step,
         "steps": trainer.clock.step,
         "samples": trainer.clock.samples,
+        "skipped": skipped_result(trainer.skipped, trainer.parts.readers),
         "world_size": trainer.parts.world.size,
     }
 
@@ -260,6 +264,11 @@ def _draw(trainer: Trainer, output: Path) -> None:
 
 def _say_where(console: Console, result: dict[str, Any], config: Config) -> None:
     speed = f"{result['steps']} steps, {result['samples']:,} samples, {result['samples_per_second']:,.0f} samples/s"
+    for split, counts in result["skipped"].items():
+        for what, kinds in counts.items():
+            if kinds:
+                told = ", ".join(f"{number:,} ({kind})" for kind, number in kinds.items())
+                console.print(f"skipped {what} of {split}, by kind of damage: {told}", highlight=False)
     console.print(f"\n{speed}, {result['seconds']:.0f} s in all, {result['world_size']} process(es)", highlight=False)
     console.print(f"checkpoints, figures and result.json are in {result['output']}", highlight=False)
     if config.tracking.enabled:

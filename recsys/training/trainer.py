@@ -27,6 +27,7 @@ from recsys.training.clock import Clock
 from recsys.training.optimizers import Optimizers
 from recsys.training.progress import Display
 from recsys.training.recording import Recording
+from recsys.training.skipped import skipped_metrics, skipped_rows
 from recsys.training.telemetry import Telemetry
 from recsys.training.unshared import Unshared
 
@@ -61,6 +62,7 @@ class Trainer:
         self.telemetry = Telemetry(self.tasks, window=LOG_EVERY)
         self.seconds_in_steps = 0.0
         self.samples_in_steps = 0
+        self.skipped: dict[str, dict[str, int]] = {}
         self._last_evaluation = -1
 
     def train(self) -> None:
@@ -136,6 +138,7 @@ class Trainer:
             if clock.finished(self.config):
                 break
         else:
+            self._count_skipped()
             clock.end_epoch()
         batches.close()
         self.seconds_in_steps += time.perf_counter() - started
@@ -163,12 +166,13 @@ class Trainer:
 
     def _evaluate_and_save(self) -> None:
         self.telemetry.flush()
-        metrics = evaluate(self.parts.model, self.parts.readers["valid"], self.config.tasks, self.parts.world)
+        self._count_skipped()
+        metrics = self.evaluate("valid")
         self._last_evaluation = self.clock.step
         self.recording.note_evaluation(self.clock.step, metrics)
         watched = self.config.evaluate.metric
         best = self.clock.record(metrics[watched], metrics, higher_is_better(watched))
-        self.parts.tracker.log_metrics(metrics | self._throughput(), self.clock.step)
+        self.parts.tracker.log_metrics(metrics | self._throughput() | self._skipped_metrics(), self.clock.step)
         self.parts.display.evaluated(self.clock, metrics, best)
         self._save(best=best)
 
@@ -180,8 +184,30 @@ class Trainer:
         """Rows a second over all ranks, in the steps alone (reading included; evaluation and checkpoints not)."""
         return self.samples_in_steps / self.seconds_in_steps if self.seconds_in_steps else float("nan")
 
+    def evaluate(self, split: str) -> dict[str, float]:
+        """The metrics of the model as it is; what was skipped of the split is in `skipped`. Collective."""
+        reader = self.parts.readers[split]
+        metrics = evaluate(self.parts.model, reader, self.config.tasks, self.parts.world)
+        self.skipped[split] = skipped_rows(reader, self.parts.world)
+        reader.check_budget(sum(self.skipped[split].values()))
+        return metrics
+
+    def _count_skipped(self) -> None:
+        """Bring the clock to the rows that were really trained on. Collective."""
+        reader = self.parts.readers["train"]
+        rows = skipped_rows(reader, self.parts.world)
+        self.clock.skip(rows)
+        self.samples_in_steps -= sum(rows.values())
+        reader.check_budget(self.clock.skipped_in_epoch)
+        self.skipped["train"] = self.clock.skipped
+
+    def _skipped_metrics(self) -> dict[str, float]:
+        readers = self.parts.readers
+        return skipped_metrics(self.clock.skipped, readers["train"]) | skipped_metrics(self.skipped["valid"], readers["valid"], "valid")
+
     def _save(self, *, best: bool) -> None:
         self.telemetry.flush()
+        self._count_skipped()
         progress = {
             "clock": self.clock.to_json(),
             "data": self.parts.readers["train"].fingerprint,
