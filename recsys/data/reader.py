@@ -92,6 +92,11 @@ class Reader:
         return self._plan.rows
 
     @property
+    def plan(self) -> Plan:
+        """Which rows each step of epoch 0 takes."""
+        return self._plan
+
+    @property
     def skips(self) -> bool:
         """Whether any damage may be skipped."""
         return self._guard.skips

@@ -26,7 +26,7 @@ FOOTER_THREADS = 8  # they wait for a disk or a store, not for a core
 class Need:
     """A column that a job reads.
 
-    kind: `id` (integer or string), `integer` or `number`; lists: whether a row holds a list of them; purpose: who asks, for messages.
+    kind: `id` (integer or string), `integer`, `number` or `any`; lists: whether a row holds a list of them; purpose: who asks.
     """
 
     column: str
@@ -201,7 +201,7 @@ def _check(need: Need, schema: pa.Schema, name: str) -> None:
     kind = schema.field(need.column).type
     element = _element(kind)
     if (element is not None) != need.lists or not _fits(need.kind, kind if element is None else element):
-        wanted = {"id": "integers or strings", "integer": "integers", "number": "numbers"}[need.kind]
+        wanted = {"any": "single values", "id": "integers or strings", "integer": "integers", "number": "numbers"}[need.kind]
         shape = f"lists of {wanted}" if need.lists else wanted
         raise InputError(f"{name}: column {need.column!r} is {kind}, but {need.purpose} takes {shape}; write it so, or name another column")
 
@@ -214,6 +214,8 @@ def _element(kind: pa.DataType) -> pa.DataType | None:
 
 def _fits(wanted: str, kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if wanted == "any":
+        return True
     integer = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
     if wanted == "number":
         return integer or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
