@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.errors import InputError
+from recsys.evaluation.groups import group_codes
 
 Floats = NDArray[np.float64]
 
@@ -31,14 +32,13 @@ class ExposureLog:
         """Read (n,) columns. `users`: by whom requests are taken together for intervals; each request by itself where None.
 
         Raises:
-            InputError: a shown row's propensity isn't in (0, 1], a request has several users, or nothing was shown.
+            InputError: a request or user is null, `shown` is neither 0 nor 1, a shown row's propensity isn't in (0, 1], a request has
+                several users, or nothing was shown.
         """
-        codes = np.unique(np.asarray(requests), return_inverse=True)[1]
+        codes = _codes(requests, "requests")
         order = np.argsort(codes, kind="stable")
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        exposed = np.asarray(shown, bool)
-        if not exposed.any():
-            raise InputError("policies: no row of the log was shown, so no reward was seen; check the column that says what was shown")
+        exposed = _marks(shown)
         given = np.asarray(propensities, np.float64)
         wrong = np.flatnonzero(exposed & ~((given > 0) & (given <= 1)))
         if wrong.size:
@@ -90,9 +90,30 @@ def choose(log: ExposureLog, values: Floats, temperature: float) -> Floats:
 def _clusters(starts: NDArray[np.int64], order: NDArray[np.int64], users: ArrayLike | None) -> NDArray[np.int64]:
     if users is None:
         return np.arange(starts.size)
-    codes = np.unique(np.asarray(users), return_inverse=True)[1][order]
+    codes = _codes(users, "users")[order]
     lowest, highest = np.minimum.reduceat(codes, starts), np.maximum.reduceat(codes, starts)
     mixed = np.count_nonzero(lowest != highest)
     if mixed:
         raise InputError(f"policies: {mixed} of {starts.size} requests have rows of several users; a request belongs to one")
     return np.unique(lowest, return_inverse=True)[1]
+
+
+def _codes(values: ArrayLike, what: str) -> NDArray[np.int32]:
+    try:
+        return group_codes(values)
+    except ValueError as error:
+        raise InputError(f"policies: {what}: {error}") from error
+
+
+def _marks(shown: ArrayLike) -> NDArray[np.bool_]:
+    marks = np.asarray(shown)
+    exposed = np.asarray(marks == 1)
+    wrong = np.flatnonzero(~exposed & (marks != 0))
+    if wrong.size:
+        raise InputError(
+            f"policies: what says that a row was shown is neither 0 nor 1 in {wrong.size} of {marks.size} rows, "
+            f"first {marks[wrong[0]]} in row {wrong[0]}"
+        )
+    if not exposed.any():
+        raise InputError("policies: no row of the log was shown, so no reward was seen; check the column that says what was shown")
+    return exposed

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsys.errors import InputError
@@ -135,7 +137,7 @@ def test_intervals_by_user_cover_when_users_differ() -> None:
 
 def test_by_hand() -> None:
     # Two requests of two candidates, rows of the requests mixed; the policy takes rows 0 and 3, of which row 0 was shown.
-    log = ExposureLog.of([7, 4, 7, 4], [True, True, False, False], [0.25, 0.5, math.nan, 0.0])
+    log = ExposureLog.of(["x", "b", "x", "b"], [True, True, False, False], [0.25, 0.5, math.nan, 0.0])
     values = np.array([2.0, 1.0, 1.0, 3.0])
     logged, ips, snips, robust = policy_values(log, values, [1.0, 9.0, math.nan, math.nan], [0.5, 3.0, 4.0, 2.0])
     assert (logged.value, ips.value, snips.value) == (5.0, (1 / 0.25) / 2, 1.0)
@@ -209,6 +211,10 @@ def test_doubts_are_told() -> None:
         (([0, 0], [True, False], [0.0, 0.5]), "propensity of 1 of 1 shown rows is not in (0, 1], first 0.0 in row 0"),
         (([0, 0], [True, True], [0.5, math.nan]), "propensity of 1 of 2 shown rows is not in (0, 1], first nan in row 1"),
         (([0, 0], [False, False], [0.5, 0.5]), "no row of the log was shown"),
+        (([0, 0], pa.array([1, None]), [0.5, 0.5]), "neither 0 nor 1 in 1 of 2 rows, first nan in row 1"),
+        (([0, 0], [1, 2], [0.5, 0.5]), "neither 0 nor 1 in 1 of 2 rows, first 2 in row 1"),
+        ((pa.array([0, None]), [1, 0], [0.5, 0.5]), "requests: 1 of 2 groups are null"),
+        (([0, 0], [1, 0], [0.5, 0.5], pa.array(["u", None])), "users: 1 of 2 groups are null"),
         (([0, 0], [True, False], [0.5, 0.5], ["u", "v"]), "1 of 1 requests have rows of several users"),
     ],
 )
@@ -248,3 +254,17 @@ def test_policies_are_compared_in_pairs_and_their_intervals_cover_the_true_diffe
     assert np.mean(paired) < 0.8 * np.mean(unpaired)
     # As above, the interval also allows for other requests.
     assert all(covered[name] / 200 >= 0.92 for name in ("ips", "snips", "doubly_robust"))
+
+
+@pytest.mark.slow
+def test_two_million_candidates_take_a_few_seconds() -> None:
+    rows, requests, random = 2_000_000, 200_000, np.random.default_rng(0)
+    shown = (np.arange(10) == random.integers(0, 10, (requests, 1))).ravel()
+    scores = {name: {task: random.random(rows) for task in ("ctr", "cvr", "dwell")} for name in "ab"}
+    clicks = Reward("click", random.random(rows) < scores["a"]["ctr"], {name: scores[name]["ctr"] for name in scores})
+    start = time.process_time()
+    log = ExposureLog.of(np.repeat(np.arange(requests), 10), shown, np.full(rows, 0.1), np.repeat(np.arange(requests // 5), 50))
+    compare_policies(log, parse("ctr^0.7 * cvr^0.3 * dwell^0.5", list(scores["a"])), scores, clicks, baseline="a")
+    spent = time.process_time() - start
+    print(f"2 million candidates in 200,000 requests, two policies: {spent:.2f} s of processor time")
+    assert spent < 8
