@@ -12,6 +12,7 @@ from pipelines.config import app as config_app
 from pipelines.generate import generate
 from pipelines.prepare import app as prepare_app
 from pipelines.train import train
+from pipelines.validate import validate
 from recsys.errors import InputError, JobError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.add_typer(prepare_app, name="prepare")
+app.command()(validate)
 app.command()(train)
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")

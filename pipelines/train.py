@@ -8,12 +8,15 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.quiet import quieten
 from recsys.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys.config import Config
 
 
 def train(
@@ -33,6 +36,8 @@ def train(
     resolved = load_config(config, settings)
     if resume and overwrite:
         raise InputError("--resume goes on with a run and --overwrite replaces it: give one of them")
+    if not under_agent():
+        _look_at_the_logs(resolved)
     if nproc > 1 and not under_agent():
         flags = [f"--set={setting}" for setting in settings] + ["--resume"] * resume + ["--overwrite"] * overwrite
         launch("pipelines.train", [str(config), *flags, *([f"--json={json_file}"] if json_file else [])], nproc)
@@ -43,6 +48,17 @@ def train(
     from recsys.training.job import run_job
 
     run_job(resolved, resume=resume, overwrite=overwrite, json_file=json_file)
+
+
+def _look_at_the_logs(config: Config) -> None:
+    """Refuse logs of which footers and partitions already tell that they don't fit; warn of what a person should look at."""
+    from recsys.data.validation.quick import check_quickly
+
+    found = check_quickly(config).found
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if found.errors:
+        raise InputError("\n".join(found.errors))
 
 
 def worker() -> None:

@@ -40,6 +40,9 @@ class DataConfig(Section):
     threads: PositiveInt = Field(2, description="Reader threads a rank.")
     prefetch: PositiveInt = Field(4, description="Batches a rank prepares ahead.")
     weight: str | None = Field(None, description="Column with a non-negative weight for each row; 1 when left out.")
+    time: str | None = Field(
+        None, description="Column of an impression's time, by which splits are checked; that of the log's `_schema.yaml` when left out."
+    )
     store: StoreConfig = StoreConfig()
     timeout: PositiveFloat = Field(300.0, description="Seconds after which a read that hangs ends the job.")
     on_error: OnErrorConfig = OnErrorConfig()

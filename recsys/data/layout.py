@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from recsys.config import Task
 from recsys.data.features import Feature, SequenceFeature
 from recsys.data.features.feature import Slot, TableSpec
 from recsys.data.source import Need
@@ -70,6 +71,16 @@ def layout(features: Iterable[Feature]) -> Layout:
         unpooled=[slot for slot in slots.values() if slot.table in attended],
         needs=needs,
     )
+
+
+def label_needs(tasks: Iterable[Task], weight: str | None) -> list[Need]:
+    """The columns of labels, sample spaces and weights."""
+    needs = []
+    for task in tasks:
+        needs.append(Need(task.label, "number", False, f"the label of task {task.name!r}"))
+        if task.space:
+            needs.append(Need(task.space, "number", False, f"the sample space of task {task.name!r}"))
+    return needs + ([Need(weight, "number", False, "data.weight")] if weight else [])
 
 
 def _refuse_repeated(names: list[str]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from recsys.data.listing import files_beside
+from recsys.data.stores import PATIENCE, StoreConfig
 from recsys.errors import InputError
 
 FILE_NAME = "_schema.yaml"
@@ -57,14 +60,28 @@ class Schema(_Part):
         """
         path = log / FILE_NAME
         try:
-            return cls(**yaml.safe_load(path.read_text(encoding="utf-8")))
+            return cls._parse(path.read_bytes(), str(path))
         except FileNotFoundError:
             raise InputError(f"{path}: not found; `{log}` must be a log that `recsys generate` or `recsys prepare` has written") from None
+
+    @classmethod
+    def beside(cls, paths: Iterable[str], store: StoreConfig = PATIENCE) -> Schema | None:
+        """The description of the log that the first of some files, folders and URIs is part of; None where there is none."""
+        for path in paths:
+            for found in files_beside(path, FILE_NAME, store):
+                with found.filesystem.open_input_stream(found.path) as stream:
+                    return cls._parse(stream.read(), found.name)
+        return None
+
+    @classmethod
+    def _parse(cls, content: bytes, where: str) -> Schema:
+        try:
+            return cls(**yaml.safe_load(content.decode("utf-8")))
         except ValidationError as error:
             first = error.errors()[0]
-            raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; prepare the log again") from None
+            raise InputError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}; prepare the log again") from None
         except (yaml.YAMLError, TypeError, UnicodeDecodeError):
-            raise InputError(f"{path}: is not a description of a log; prepare the log again") from None
+            raise InputError(f"{where}: is not a description of a log; prepare the log again") from None
 
     def save(self, log: Path) -> None:
         """Write the description into the folder `log`."""

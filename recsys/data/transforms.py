@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from recsys.config_file import load_config
 from recsys.data.arrow import floats, plain
 from recsys.data.columns import Rows
 from recsys.data.hashing import valid
-from recsys.data.layout import Layout, layout
+from recsys.data.layout import Layout, label_needs, layout
 from recsys.data.ragged import Ids, Ragged
 from recsys.data.source import Need
 from recsys.data.statistics import FILE_NAME, Statistics
@@ -42,12 +43,7 @@ class Transforms:
     @property
     def needs(self) -> list[Need]:
         """The columns that are read, and as what."""
-        needs = list(self.layout.needs)
-        for task in self._tasks:
-            needs.append(Need(task.label, "number", False, f"the label of task {task.name!r}"))
-            if task.space:
-                needs.append(Need(task.space, "number", False, f"the sample space of task {task.name!r}"))
-        return needs + ([Need(self._weight, "number", False, "data.weight")] if self._weight else [])
+        return [*self.layout.needs, *label_needs(self._tasks, self._weight)]
 
     @property
     def columns(self) -> list[str]:
@@ -79,6 +75,24 @@ class Transforms:
             weights=self._weights(batch, where),
         )
 
+    def problems(self, batch: pa.RecordBatch, where: str) -> Iterator[InputError]:
+        """Everything for which these rows would be refused: a feature, a label or the weights at a time, the first of each."""
+        masks = self._masks(batch)
+        parts: list[Callable[[], object]] = [
+            lambda: self._weights(batch, where),
+            *(partial(self._label, position, batch, masks, where) for position in range(len(self._tasks))),
+            *(partial(transform.ids, batch, where) for transform, _, _ in self._features),
+            *(
+                partial(transform.fill, batch, where, np.empty((batch.num_rows, width), np.float32))
+                for transform, _, width in self._features
+            ),
+        ]
+        for part in parts:
+            try:
+                part()
+            except InputError as error:
+                yield error
+
     def _masks(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
         """(N, K) whether the label is known and the row in the task's sample space."""
         masks = np.empty((batch.num_rows, len(self._tasks)), np.bool_)
@@ -91,15 +105,20 @@ class Transforms:
     def _labels(self, batch: pa.RecordBatch, masks: NDArray[np.bool_], where: str) -> NDArray[np.float32]:
         """(N, K) labels, 0 where they don't count; checked wherever they are known."""
         labels = np.empty((batch.num_rows, len(self._tasks)), np.float32)
-        for position, task in enumerate(self._tasks):
-            column = plain(batch.column(task.label))
-            values = np.where(valid(column), floats(column), 0)
-            binary = isinstance(task, BinaryTask)
-            good = (values == 0) | (values == 1) if binary else (values >= 0) & np.isfinite(values)
-            wanted = "0, 1 or null" if binary else "seconds of 0 or more, or null"
-            _refuse(values, good, f"{where}, column {task.label!r}", f"the label of task {task.name!r} must be {wanted}")
-            labels[:, position] = np.where(masks[:, position], values, 0)
+        for position in range(len(self._tasks)):
+            labels[:, position] = self._label(position, batch, masks, where)
         return labels
+
+    def _label(self, position: int, batch: pa.RecordBatch, masks: NDArray[np.bool_], where: str) -> NDArray[np.float64]:
+        """(N,) labels of one task."""
+        task = self._tasks[position]
+        column = plain(batch.column(task.label))
+        values = np.where(valid(column), floats(column), 0)
+        binary = isinstance(task, BinaryTask)
+        good = (values == 0) | (values == 1) if binary else (values >= 0) & np.isfinite(values)
+        wanted = "0, 1 or null" if binary else "seconds of 0 or more, or null"
+        _refuse(values, good, f"{where}, column {task.label!r}", f"the label of task {task.name!r} must be {wanted}")
+        return np.where(masks[:, position], values, 0)
 
     def _weights(self, batch: pa.RecordBatch, where: str) -> NDArray[np.float32]:
         """(N,) weights."""
