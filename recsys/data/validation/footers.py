@@ -82,7 +82,7 @@ def check_order(ranges: dict[str, tuple[int | None, int | None]], found: Finding
 
 def check_columns(config: Config, needs: Sequence[Need], found: Findings) -> None:
     """Refuse a label or sample space among the features."""
-    labels = {column: task.name for task in config.tasks for column in (task.label, task.space) if column}
+    labels = {task.space: task.name for task in config.tasks if task.space} | {task.label: task.name for task in config.tasks}
     for need in needs:
         if need.column in labels:
             what = f"which is a label (task {labels[need.column]!r})"

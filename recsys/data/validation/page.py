@@ -88,9 +88,7 @@ def _print_columns(console: Console, columns: list[dict[str, Any]]) -> None:
         console.print(table)
     if rest := len(columns) - len(told):
         console.print(f"  {rest} {'more ' if told else ''}columns miss nothing; --json tells of each", highlight=False)
-    console.print(
-        "  values: different ones, within 1 %; list: longest; collisions: ids that share their bucket with another one", highlight=False
-    )
+    console.print("  values: different ones, within 1 %; list: the longest; collisions: ids in one bucket with another", highlight=False)
 
 
 def _advice(column: dict[str, Any]) -> str:
