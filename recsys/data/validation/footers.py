@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from recsys.config import BinaryTask, Config, Task
-from recsys.data.source import Need, Source, SourceFile, survey
+from recsys.data.source import Need, Source, SourceFile, open_source
 from recsys.data.validation.days import moment, partition_day, seconds_of_integers
 from recsys.data.validation.findings import Findings, some
+from recsys.data.validation.notes import Notes
+from recsys.errors import InputError
 
 SMALL_GROUP, LARGE_GROUP = 5_000, 1_000_000  # rows
 
@@ -40,20 +42,25 @@ class Footers:
 
 def read_footers(config: Config, split: str, needs: Sequence[Need], time: str | None, found: Findings) -> Footers:
     """Look at every footer of a split; what is wrong goes to `found`, and the files that are whole to the result."""
-    source, problems = survey(getattr(config.data, split), needs, config.data.threads, config.data.store)
-    for line in problems:
-        found.error("files", str(line))
+    source = _open(config, split, needs, found)
     footers = Footers(source)
     labels = {task.label: _LabelBounds(task) for task in config.tasks}
     for file in source.files:
         with file.open() as opened:
             _read_footer(file, opened, footers, labels, time)
-    if not source.rows and not problems:
-        found.error("files", f"data.{split}: no rows in {len(source.files)} parquet file(s); give a path with rows")
     for bounds in labels.values():
         bounds.report(split, found)
     _advise_on_groups(footers, split, config.data.streams, found)
     return footers
+
+
+def _open(config: Config, split: str, needs: Sequence[Need], found: Findings) -> Source:
+    data = config.data
+    try:
+        return open_source(getattr(data, split), needs, data.threads, data.store, Notes(data, found))
+    except InputError as error:
+        found.error("files", f"data.{split}: {error}")
+        return Source(())
 
 
 def check_footers(config: Config, splits: dict[str, Footers], found: Findings) -> None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.config import Task
+from recsys.config import DataConfig, Task
 from recsys.data.decode import Decoder
+from recsys.data.guard import Guard, guarded_map
 from recsys.data.plan import Piece
 from recsys.data.source import Source
 from recsys.data.transforms import Transforms
 from recsys.data.validation.columns import ColumnProfile
 from recsys.data.validation.days import day_number, day_numbers, partition_day, seconds
-from recsys.data.validation.findings import Findings
 from recsys.data.validation.labels import LabelRates
 from recsys.data.validation.leakage import Leakage, stride_for
+from recsys.data.validation.notes import Notes
 from recsys.data.validation.repeats import RowHashes, is_scalar, row_hashes
 from recsys.errors import InputError
 
@@ -52,6 +51,7 @@ class Scan:
         self.last: int | None = None
         # What is wrong, without its place and numbers: the first such message, and the number of batches.
         self.refused: dict[str, tuple[str, int]] = {}
+        self.damage: list[InputError] = []
 
     def add(self, batch: pa.RecordBatch, where: str) -> None:
         """Take in the rows of an Arrow batch."""
@@ -74,16 +74,19 @@ class Scan:
             profile.merge(other.columns[column])
         self.hashes.merge(other.hashes)
         self.leakage.merge(other.leakage)
+        self.damage += other.damage
         if other.first is not None and other.last is not None:
             self._widen(other.first, other.last)
         for kind, (message, times) in other.refused.items():
             first, before = self.refused.get(kind, (message, 0))
             self.refused[kind] = first, before + times
 
-    def report(self, found: Findings) -> None:
-        """What the transforms of training would refuse: each kind of problem once, at its first place."""
+    def report(self, notes: Notes) -> None:
+        """What couldn't be decoded, and what the transforms of training would refuse: each kind of problem once, at its first place."""
+        for damage in self.damage:
+            notes.skip(damage)
         for message, batches in self.refused.values():
-            found.error("values", message + (f" (the same in {batches - 1} more batches of rows)" if batches > 1 else ""))
+            notes.note("value", message + (f" (the same in {batches - 1} more batches of rows)" if batches > 1 else ""))
 
     def _days(self, batch: pa.RecordBatch, where: str) -> NDArray[np.int64]:
         """(N,) days since 1970: of the partition, else of the time column."""
@@ -106,32 +109,28 @@ class Scan:
         self.refused[kind] = first, times + 1
 
 
-def scan(source: Source, plan: Plan, threads: int, advance: Callable[[int], None], found: Findings) -> Scan:
-    """One pass over all rows of a split in threads, a file each; files that can't be read become errors in `found`."""
-    stride = stride_for(source.rows)
+def scan(source: Source, plan: Plan, config: DataConfig, advance: Callable[[int], None]) -> Scan:
+    """One pass over all rows of a split in threads, a file each. Raises JobError when a read hangs."""
+    stride, guard = stride_for(source.rows), Guard(timeout=config.timeout)
     total = Scan(plan, stride)
 
-    def of_file(file: int) -> tuple[Scan, str | None]:
-        return _scan_file(source, file, Scan(plan, stride), advance)
+    def of_file(file: int) -> Scan:
+        return _scan_file(source, file, Scan(plan, stride), guard, advance)
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="validation") as pool:
-        for part, failure in pool.map(of_file, range(len(source.files))):
-            total.merge(part)
-            if failure:
-                found.error("files", failure)
+    for part in guarded_map(guard, config.threads, "validation", of_file, range(len(source.files))):
+        total.merge(part)
     return total
 
 
-def _scan_file(source: Source, file: int, part: Scan, advance: Callable[[int], Any]) -> tuple[Scan, str | None]:
-    """What a file's rows look like, and why reading ended early if it did."""
-    decoder = Decoder(source, part.plan.columns)
-    try:
-        for group, rows in enumerate(source.files[file].groups):
+def _scan_file(source: Source, file: int, part: Scan, guard: Guard, advance: Callable[[int], None]) -> Scan:
+    """What a file's rows look like; row groups that can't be decoded are noted."""
+    decoder = Decoder(source, part.plan.columns, guard)
+    for group, rows in enumerate(source.files[file].groups):
+        try:
             for where, batch in decoder.read(Piece(file, group, 0, rows)):
                 part.add(batch, where)
                 advance(batch.num_rows)
-    except InputError as error:
-        return part, str(error)
-    finally:
-        decoder.close()
-    return part, None
+        except InputError as error:
+            part.damage.append(error)
+    decoder.close()
+    return part

@@ -11,6 +11,7 @@ from recsys.data.statistics import fit_statistics
 from recsys.data.transforms import Transforms
 from recsys.data.validation.findings import Findings
 from recsys.data.validation.footers import check_order
+from recsys.data.validation.notes import Notes, Silence
 from recsys.data.validation.quick import Validation
 from recsys.data.validation.scan import Plan, Scan, scan
 from recsys.errors import InputError
@@ -20,8 +21,8 @@ def check_rows(validation: Validation, advance: Callable[[int], None] = lambda r
     """Look at every row of every file that is whole; `advance` is told of each number of rows done."""
     config, found = validation.config, validation.found
     features = layout(config.features)
-    readable = all(footers.source.rows for footers in validation.footers.values())
-    transforms = _transforms(config, found) if readable and not found.errors else None
+    notes = Notes(config.data, found)
+    transforms = _transforms(config, found) if validation.footers["train"].source.rows else None
     plan = Plan(
         columns=_columns(config, features.needs, validation.time),
         numeric=sorted({need.column for need in features.needs if need.kind != "id" and not need.lists}),
@@ -30,13 +31,12 @@ def check_rows(validation: Validation, advance: Callable[[int], None] = lambda r
         transforms=transforms,
     )
     for split, footers in validation.footers.items():
-        part = scan(footers.source, plan, config.data.threads, advance, found)
+        part = scan(footers.source, plan, config.data, advance)
         validation.scans[split] = part
-        part.report(found)
+        part.report(notes)
         _check_labels(config, split, part, found)
     check_order({split: (part.first, part.last) for split, part in validation.scans.items()}, found)
-    if "train" in validation.scans:
-        validation.scans["train"].leakage.report(found)
+    validation.scans["train"].leakage.report(found)
     _check_repeats(validation)
 
 
@@ -49,7 +49,10 @@ def _transforms(config: Config, found: Findings) -> Transforms | None:
     """The transforms that training would use; None, and an error found, where the training files don't let them be learned."""
     features = layout(config.features)
     try:
-        statistics = fit_statistics(config.data.train, features.features, config.data.threads, config.data.store)
+        # What it would be stopped by is told by the pass over all rows.
+        statistics = fit_statistics(
+            config.data.train, features.features, config.data.threads, config.data.store, Silence(timeout=config.data.timeout)
+        )
         return Transforms(features, config.tasks, config.data.weight, statistics)
     except InputError as error:
         found.error("values", str(error))

@@ -114,7 +114,7 @@ ERRORS: dict[str, tuple[dict[str, dict[str, Any]], str]] = {
     "a split in another": ({"test": rows_of(0, 0)}, "600 different rows of data.test stand in data.train too, time included"),
     "no rows": (
         {"valid": {name: pa.array(list(values)[:0], pa.array(values).type) for name, values in LATER.items()}},
-        "data.valid: no rows",
+        "valid: no rows in 1 parquet file(s)",
     ),
 }
 
