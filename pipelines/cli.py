@@ -35,7 +35,7 @@ def run(command: Callable[[], None]) -> None:
     try:
         command()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
         sys.exit(2)
     except JobError as error:
         print(f"failed: {error}", file=sys.stderr)

@@ -38,7 +38,7 @@ class Trained:
         )
 
     def _enough_streams(self, ranks: int) -> tuple[DataConfig, int]:
-        """Every rank needs a stream; the batch stays a multiple of their number. No row is skipped: all candidates are judged on the same."""
+        """Every rank needs a stream; the batch stays a multiple of their number. No row is skipped: all are judged on the same rows."""
         streams = max(self.config.data.streams, ranks)
         rows = -(-self.config.evaluate.batch_size // streams) * streams
         return self.config.data.model_copy(update={"streams": streams, "weight": None, "on_error": OnErrorConfig()}), rows

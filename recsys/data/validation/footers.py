@@ -55,11 +55,16 @@ def read_footers(config: Config, split: str, needs: Sequence[Need], time: str | 
 
 
 def _open(config: Config, split: str, needs: Sequence[Need], found: Findings) -> Source:
-    data = config.data
+    data, notes = config.data, Notes(config.data, found)
     try:
-        return open_source(getattr(data, split), needs, data.threads, data.store, Notes(data, found))
+        source = open_source(getattr(data, split), needs, data.threads, data.store, notes)
+        notes.tell()
+        return source
     except InputError as error:
-        found.error("files", f"data.{split}: {error}")
+        notes.tell()
+        # That no rows are left follows from what was just told.
+        if not found.errors:
+            found.error("files", f"data.{split}: {error}")
         return Source(())
 
 

@@ -14,12 +14,20 @@ class Notes(Guard):
     def __init__(self, config: DataConfig, found: Findings) -> None:
         super().__init__(timeout=config.timeout)
         self._policies, self._found = config.on_error, found
+        self._files: dict[tuple[Kind, str], list[str]] = {}
 
     def skip(self, error: InputError) -> Kind:
         """Note it."""
         kind: Kind = error.kind if isinstance(error, Damage) else "value"
-        self.note(kind, str(error))
+        file, _, what = str(error).partition(": ")
+        self._files.setdefault((kind, what), []).append(file)
         return kind
+
+    def tell(self) -> None:
+        """Add what was noted to the findings; what is the same in several files as one line."""
+        for (kind, what), files in self._files.items():
+            self.note(kind, f"{min(files)}: {what}" + (f" (the same in {len(files) - 1} more places)" if len(files) > 1 else ""))
+        self._files.clear()
 
     def note(self, kind: Kind, message: str) -> None:
         """Note damage of a kind."""

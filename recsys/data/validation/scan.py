@@ -85,6 +85,7 @@ class Scan:
         """What couldn't be decoded, and what the transforms of training would refuse: each kind of problem once, at its first place."""
         for damage in self.damage:
             notes.skip(damage)
+        notes.tell()
         for message, batches in self.refused.values():
             notes.note("value", message + (f" (the same in {batches - 1} more batches of rows)" if batches > 1 else ""))
 
