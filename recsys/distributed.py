@@ -29,8 +29,10 @@ from torchrec.distributed.types import ShardingPlan
 from torchrec.distributed.utils import none_throws
 
 from recsys.config import ShardingConfig, SparseOptimizerConfig
+from recsys.data.features.feature import TableSpec
 from recsys.errors import InputError
 from recsys.models.embeddings import Embeddings
+from recsys.models.managed import START, ManagedSharder, divide_over
 
 # What TorchRec says at every start about its own use of PyTorch is nothing that a person could mend.
 for _logger in ("torchrec", "torch.fx._symbolic_trace"):
@@ -39,7 +41,6 @@ for _message in ("HeuristicalStorageReservation is known", "`broadcast_buffers` 
     warnings.filterwarnings("ignore", _message, FutureWarning)
 
 BLOCK = 1024  # rows of a table that one random generator fills
-START = 0.01  # deviation of a table's first values
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def wrap(
     Raises InputError when `sharding.tables` names a table that the model doesn't have.
     """
     sharders = _sharders(sparse)
+    divide_over(model, world.size)
     plan = make_plan(model, world, sharding, batch_size, sharders)
     wrapped = DistributedModelParallel(
         model,
@@ -179,7 +181,7 @@ def _sharders(sparse: SparseOptimizerConfig) -> list[ModuleSharder]:
     def fused() -> dict[str, Any]:
         return {"optimizer": EmbOptimType.EXACT_ROWWISE_ADAGRAD, "learning_rate": sparse.learning_rate, "eps": sparse.epsilon}
 
-    return [_BagSharder(fused()), _ItemSharder(fused())]
+    return [_BagSharder(fused()), _ItemSharder(fused()), ManagedSharder(_BagSharder(fused()))]
 
 
 def _constraints(model: nn.Module, sharding: ShardingConfig, world: World) -> dict[str, ParameterConstraints]:
@@ -190,11 +192,18 @@ def _constraints(model: nn.Module, sharding: ShardingConfig, world: World) -> di
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0) or ["none"]
             raise InputError(f"train.sharding.tables: there is no table {name!r}; the nearest is {near[0]!r}")
+    for spec in tables.values():
+        if _is_managed(spec) and sharding.tables.get(spec.name, "row_wise") != "row_wise":
+            raise InputError(f"train.sharding.tables: the table {spec.name!r} is managed and can only be divided row_wise")
     return {
         name: ParameterConstraints(
-            sharding_types=[sharding.tables.get(spec.name, sharding.default)],
+            sharding_types=["row_wise" if _is_managed(spec) else sharding.tables.get(spec.name, sharding.default)],
             compute_kernels=["fused"],
             min_partition=max(4, spec.dimension // world.size // 4 * 4),
         )
         for name, spec in tables.items()
     }
+
+
+def _is_managed(spec: TableSpec) -> bool:
+    return getattr(spec.owner, "encoding", None) == "managed"

@@ -20,6 +20,7 @@ class Batch(Pipelineable):
     sequence: ids of features on tables that a sequence uses, keys are feature names and `SEQUENCE.COLUMN` for its items; with weights
     where one of them is weighted.
     weighted: ids with their weights, of the pooled features on tables that a weighted `ids` feature uses (weight 1 if not weighted itself).
+    managed: hashes of the ids of features whose tables give out their rows.
     dense: (B, D) float32: what `number` and `vector` features give, in the config's order.
     labels: (B, K) float32, 0 where there is none. masks: (B, K) bool, whether the label counts (label known, row in the task's
     sample space, not padding). weights: (B,) float32.
@@ -32,6 +33,7 @@ class Batch(Pipelineable):
     masks: Tensor
     weights: Tensor
     weighted: KeyedJaggedTensor | None = None
+    managed: KeyedJaggedTensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The batch on `device`."""

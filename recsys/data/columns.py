@@ -19,7 +19,7 @@ from recsys.data.ragged import Ids, Ints, flat, flat_weights, lengths_of
 
 @dataclass(frozen=True)
 class Rows:
-    """N rows: ids of each slot of the layout (pooled, weighted, unpooled), and the other parts of a Batch, (N, D), (N, K), (N, K), (N,)."""
+    """N rows: ids of each slot of the layout, in its order, and the other parts of a Batch, (N, D), (N, K), (N, K), (N,)."""
 
     ids: list[Ids]
     dense: NDArray[np.float32]
@@ -52,11 +52,12 @@ def to_batch(parts: Sequence[Rows], layout: Layout) -> Batch:
     dense, labels, masks, weights = (
         torch.from_numpy(np.concatenate([getattr(part, name) for part in parts])) for name in ("dense", "labels", "masks", "weights")
     )
-    pooled, weighted = len(layout.pooled), len(layout.weighted)
+    pooled, weighted, unpooled = len(layout.pooled), len(layout.weighted), len(layout.unpooled)
     return Batch(
         sparse=_keyed(layout.pooled, 0, parts),
         weighted=_keyed(layout.weighted, pooled, parts),
         sequence=_keyed(layout.unpooled, pooled + weighted, parts),
+        managed=_keyed(layout.managed, pooled + weighted + unpooled, parts),
         dense=dense,
         labels=labels,
         masks=masks,

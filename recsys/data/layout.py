@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from recsys.config import Task
 from recsys.data.features import Feature, SequenceFeature
+from recsys.data.features.encoding import Table
 from recsys.data.features.feature import Slot, TableSpec
 from recsys.data.source import Need
 from recsys.errors import InputError
@@ -18,7 +19,8 @@ class Layout:
     """How features map to tables and to the parts of a Batch.
 
     pooled: slots of `Batch.sparse`; weighted: slots of `Batch.weighted` (all slots on tables that a weighted feature uses); unpooled: slots
-    of `Batch.sequence` (all slots on tables that a sequence uses). needs: the columns that are read, and as what.
+    of `Batch.sequence` (all slots on tables that a sequence uses); managed: slots of `Batch.managed` (those on tables that give out rows).
+    needs: the columns that are read, and as what.
     """
 
     features: Sequence[Feature]
@@ -26,12 +28,13 @@ class Layout:
     pooled: list[Slot]
     weighted: list[Slot]
     unpooled: list[Slot]
+    managed: list[Slot]
     needs: list[Need]
 
     @property
     def slots(self) -> list[Slot]:
         """All keys, part by part."""
-        return [*self.pooled, *self.weighted, *self.unpooled]
+        return [*self.pooled, *self.weighted, *self.unpooled, *self.managed]
 
     @property
     def width(self) -> int:
@@ -63,12 +66,17 @@ def layout(features: Iterable[Feature]) -> Layout:
         feature.check(slots, tables)
     attended = {slot.table for slot in slots.values() if slot.sequence}
     weighted = {slot.table for slot in slots.values() if slot.weighted} - attended
+    managed = {name for name, table in tables.items() if isinstance(table.owner, Table) and table.owner.encoding == "managed"}
+    for slot in slots.values():
+        if slot.table in managed and (slot.max_length is not None or slot.key != slot.table):
+            raise InputError(f"features: {slot.key} uses the managed table {slot.table!r}, which is for one feature of kind `id` alone")
     return Layout(
         features=features,
         tables=tables,
-        pooled=[slot for slot in slots.values() if slot.table not in attended | weighted],
+        pooled=[slot for slot in slots.values() if slot.table not in attended | weighted | managed],
         weighted=[slot for slot in slots.values() if slot.table in weighted],
         unpooled=[slot for slot in slots.values() if slot.table in attended],
+        managed=[slot for slot in slots.values() if slot.table in managed],
         needs=needs,
     )
 

@@ -20,6 +20,7 @@ from torchrec import (
 from recsys.data.batch import Batch
 from recsys.data.features.feature import Slot, TableSpec
 from recsys.data.layout import Layout
+from recsys.models.managed import managed_bags
 from recsys.models.segments import row_of_each, segment_mean, segment_sum
 
 
@@ -35,8 +36,8 @@ class Embedded:
 
 
 class Embeddings(nn.Module):
-    """All tables: an EmbeddingBagCollection for pooled ones and one for weighted ones, an EmbeddingCollection a width for those that
-    sequences use.
+    """All tables: an EmbeddingBagCollection for pooled ones, one for weighted ones and one for managed ones, an EmbeddingCollection a width
+    for those that sequences use.
 
     `prefix` is put in front of the tables' names, so that several copies of a layout can live in one model. On the meta device the
     tables take no memory until they are sharded. `tables` gives each table by its name in the module.
@@ -49,6 +50,7 @@ class Embeddings(nn.Module):
         self.tables = {prefix + table_key(spec.name): spec for spec in layout.tables_of(layout.slots)}
         self.bags = _bags(layout, layout.pooled, prefix, device)
         self.weighted_bags = _bags(layout, layout.weighted, prefix, device)
+        self.managed = _managed(layout, prefix, device)
         self.items = nn.ModuleDict()
         unpooled = layout.tables_of(layout.unpooled)
         for dimension in dict.fromkeys(spec.dimension for spec in unpooled):
@@ -64,6 +66,8 @@ class Embeddings(nn.Module):
             if bags is not None:
                 sums = bags(ids).to_dict()
                 features.update({slot.key: _divide(slot, sums[slot.key], ids) for slot in slots})
+        if self.managed is not None:
+            features.update(self.managed(batch.managed)[0].to_dict())
         found: dict[str, JaggedTensor] = {}
         for collection in self.items.values():
             found.update(collection(_without_weights(batch.sequence)))
@@ -77,6 +81,15 @@ def _bags(layout: Layout, slots: list[Slot], prefix: str, device: torch.device |
         return None
     bags = [EmbeddingBagConfig(**_table(spec, slots, prefix), pooling=PoolingType.SUM) for spec in layout.tables_of(slots)]
     return EmbeddingBagCollection(bags, is_weighted=any(slot.weighted for slot in slots), device=device)
+
+
+def _managed(layout: Layout, prefix: str, device: torch.device | None) -> nn.Module | None:
+    """The tables that give out their rows."""
+    if not layout.managed:
+        return None
+    specs = layout.tables_of(layout.managed)
+    bags = [EmbeddingBagConfig(**_table(spec, layout.managed, prefix), pooling=PoolingType.SUM) for spec in specs]
+    return managed_bags(bags, [spec.owner for spec in specs], device)
 
 
 def _table(spec: TableSpec, slots: list[Slot], prefix: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from recsys.distributed import World
 from recsys.errors import InputError
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.names import higher_is_better
+from recsys.models.managed import contest
 from recsys.models.tasks import label_weight, starting_outputs, task_losses
 from recsys.tracking.tracker import Tracking
 from recsys.training.checkpoint import Checkpoints
@@ -167,6 +168,7 @@ class Trainer:
     def _evaluate_and_save(self) -> None:
         self.telemetry.flush()
         self._count_skipped()
+        contest(self.parts.model)
         metrics = self.evaluate("valid")
         self._last_evaluation = self.clock.step
         self.recording.note_evaluation(self.clock.step, metrics)
@@ -208,6 +210,7 @@ class Trainer:
     def _save(self, *, best: bool) -> None:
         self.telemetry.flush()
         self._count_skipped()
+        contest(self.parts.model)
         progress = {
             "clock": self.clock.to_json(),
             "data": self.parts.readers["train"].fingerprint,

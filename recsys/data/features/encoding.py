@@ -6,7 +6,7 @@ from typing import Literal, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from recsys.data.arrow import fits, known, plain
 from recsys.data.features.embedding import Buckets, owner_of
@@ -16,6 +16,8 @@ from recsys.data.hashing import blank, hashed_rows, integers, row_type, valid
 from recsys.data.ragged import Ints
 from recsys.data.statistics import Measure, Statistics
 from recsys.errors import InputError
+
+MANAGED_IDS = 2**62 - 1  # ids of `encoding: managed` are told apart by their hash modulo this
 
 
 class Encoding(Protocol):
@@ -27,11 +29,16 @@ class Encoding(Protocol):
 class Table(Buckets):
     """The embedding table of an id column, and how ids become its rows."""
 
-    encoding: Literal["hash", "identity", "vocabulary"] = Field(
+    encoding: Literal["hash", "identity", "vocabulary", "managed"] = Field(
         "hash",
         description="`hash` spreads any int64 or string over the buckets; `identity` takes ids `offset` .. `offset` + buckets - 1 as they "
-        "are; `vocabulary` takes the values of a file. A shared table's owner decides.",
+        "are; `vocabulary` takes the values of a file; `managed` (of kind `id` alone) gives each id a row of its own while it is in use. "
+        "A shared table's owner decides.",
     )
+    eviction: Literal["lfu", "lru", "distance_lfu"] | None = Field(
+        None, description="Who loses its row to a new id, with `managed`: the rarest, the longest unseen, or by count over time unseen."
+    )
+    eviction_every: PositiveInt = Field(10, description="Steps from one such contest to the next.")
     vocabulary: str | None = Field(
         None, description="Text file of `encoding: vocabulary`, one value a line, at most `buckets`; other values count as missing."
     )
@@ -46,6 +53,8 @@ class Table(Buckets):
             raise ValueError("give `vocabulary`, a file, exactly where `encoding` is `vocabulary`")
         if self.table is None and self.offset is not None and self.encoding != "identity":
             raise ValueError("`offset` goes with `encoding: identity`")
+        if (self.eviction is None) == (self.encoding == "managed"):
+            raise ValueError("give `eviction` (lfu, lru or distance_lfu) exactly where `encoding` is `managed`")
         return self
 
     def vocabulary_measures(self, key: str) -> dict[str, Measure]:
@@ -75,6 +84,8 @@ def _encoding(owner: Table, name: str, statistics: Statistics, offset: int | Non
     assert owner.buckets is not None
     if owner.encoding == "hash":
         return _Hashed(owner.buckets)
+    if owner.encoding == "managed":
+        return _Hashed(MANAGED_IDS)
     if owner.encoding == "identity":
         return _Identity(owner.buckets, owner.offset or 0 if offset is None else offset, name)
     return VocabularyIndex(statistics.of(name, Vocabulary), owner.buckets)

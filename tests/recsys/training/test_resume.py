@@ -76,6 +76,34 @@ def test_forty_steps_and_forty_more_are_eighty(job_file: JobFile, world: World, 
     assert as_text(second) == as_text(unbroken)
 
 
+def test_managed_ids_go_on_with_their_rows(job_file: JobFile, world: World, tmp_path: Path) -> None:
+    """Checkpoints fall between two contests, ids are evicted before and after, and evaluations give no row away."""
+    settings = [
+        f"features.{name}.{key}={value}"
+        for name, changes in {
+            "user_id": {"encoding": "managed", "eviction": "distance_lfu", "eviction_every": 3, "buckets": 60},
+            "category": {"encoding": "managed", "eviction": "lru", "eviction_every": 4, "buckets": 6},
+        }.items()
+        for key, value in changes.items()
+    ]
+    path = job_file(evaluate={"every": 10})
+    unbroken = trainer_for(path, world, tmp_path / "unbroken", "train.steps=20", *settings)
+    unbroken.train()
+    trainer_for(path, world, tmp_path / "broken", "train.steps=10", *settings).train()
+    second = trainer_for(path, world, tmp_path / "broken", "train.steps=20", *settings)
+    second.resume()
+    before = tensors(second._state())
+    second.train()
+    expected, actual = tensors(unbroken._state()), tensors(second._state())
+    assert expected.keys() == actual.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(actual[name], tensor, rtol=0, atol=0, msg=f"{name} differs")
+    (ids,) = (name for name in expected if name.endswith("user_id._mch_sorted_raw_ids"))
+    kept = set(before[ids].tolist()) & set(expected[ids].tolist())
+    assert len(kept) < 61 and len(set(expected[ids].tolist())) == 61, "the table is full and ids were evicted"
+    assert as_text(second) == as_text(unbroken)
+
+
 @pytest.mark.parametrize(
     "mto",
     [
