@@ -49,9 +49,13 @@ class Table(Buckets):
 
     @model_validator(mode="after")
     def _encodings_have_their_keys(self) -> Self:
-        if self.table is None and (self.vocabulary is None) == (self.encoding == "vocabulary"):
+        if self.table is not None:
+            if self.vocabulary is not None:
+                raise ValueError("`vocabulary` belongs to the feature that owns the table")
+            return self
+        if (self.vocabulary is None) == (self.encoding == "vocabulary"):
             raise ValueError("give `vocabulary`, a file, exactly where `encoding` is `vocabulary`")
-        if self.table is None and self.offset is not None and self.encoding != "identity":
+        if self.offset is not None and self.encoding != "identity":
             raise ValueError("`offset` goes with `encoding: identity`")
         if (self.eviction is None) == (self.encoding == "managed"):
             raise ValueError("give `eviction` (lfu, lru or distance_lfu) exactly where `encoding` is `managed`")

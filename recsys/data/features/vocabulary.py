@@ -65,7 +65,7 @@ class VocabularyIndex:
     """The table rows of values by their place in a vocabulary; row 0 for null and for values that are not in it."""
 
     def __init__(self, vocabulary: Vocabulary, buckets: int) -> None:
-        self._vocabulary, self._buckets = vocabulary, buckets
+        self._values, self._buckets = pa.array(vocabulary.values, pa.string()), buckets
         self._sorted: dict[bool, tuple[Words, NDArray[np.int64]]] = {}
 
     def __call__(self, values: pa.Array, where: str) -> Ints:
@@ -75,21 +75,21 @@ class VocabularyIndex:
         """Found by hash. That of integers is one to one; strings are compared, too."""
         text = is_text(distinct.type)
         if text not in self._sorted:
-            self._sorted[text] = _sort(self._vocabulary.values, text, where)
+            self._sorted[text] = _sort(self._values, text, where)
         hashes, lines = self._sorted[text]
         wanted = hash_values(distinct)
         at = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
         found = hashes[at] == wanted
         if text:
-            same = pc.equal(pa.array(self._vocabulary.values).take(pa.array(lines[at])).cast(distinct.type), distinct)
+            same = pc.equal(self._values.take(pa.array(lines[at])).cast(distinct.type), distinct)
             found &= same.fill_null(False).to_numpy(zero_copy_only=False)
         return np.where(found, lines[at] + 1, 0).astype(row_type(self._buckets))
 
 
-def _sort(values: list[str], text: bool, where: str) -> tuple[Words, NDArray[np.int64]]:
+def _sort(values: pa.Array, text: bool, where: str) -> tuple[Words, NDArray[np.int64]]:
     """The hashes of a vocabulary in rising order, and the line of each."""
-    words = None if text else np.array([_integer(value, where) for value in values], np.uint64)
-    hashes = hash_strings(pa.array(values)) if words is None else hash_integers(words)
+    words = None if text else np.array([_integer(value, where) for value in values.to_pylist()], np.uint64)
+    hashes = hash_strings(values) if words is None else hash_integers(words)
     order = np.argsort(hashes)
     return hashes[order], order
 

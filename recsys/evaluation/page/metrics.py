@@ -27,6 +27,10 @@ MEANINGS = {
     "spearman": "Correlation of the ranks of prediction and observation.",
     "xauc": "Share of pairs of rows with different durations that are ordered rightly; equal predictions count 1/2.",
 }
+_BY_DURATION = "_by_duration"
+_WITHIN_DURATIONS = (
+    "The metric within each of ten buckets of the item's duration, with equally many rows, averaged with their rows as weights."
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,10 @@ def metric_tables(view: View) -> list[MetricTable]:
 def meanings(view: View) -> dict[str, str]:
     """What the metrics of this comparison mean, by name, in the order of `MEANINGS`."""
     measured = {part.metric for part in view.comparison.estimates}
-    stems = {name.partition("@")[0] for name in measured}
-    shown = {stem: ", ".join(sorted(name for name in measured if name.partition("@")[0] == stem)) for stem in stems}
-    return {shown[stem]: meaning for stem, meaning in MEANINGS.items() if stem in stems}
+    names = {stem: ", ".join(sorted(name for name in measured if name.partition("@")[0] == stem)) for stem in MEANINGS}
+    found = {names[stem]: meaning for stem, meaning in MEANINGS.items() if names[stem]}
+    by_duration = ", ".join(sorted(name for name in measured if name.endswith(_BY_DURATION)))
+    return found | ({by_duration: _WITHIN_DURATIONS} if by_duration else {})
 
 
 def _table(view: View, task: TaskSummary) -> MetricTable:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from recsys.data.hashing import buckets_of, hash_integers, hash_strings, hashed_rows
+from recsys.data.hashing import buckets_of, hash_integers, hash_strings, hash_tuples, hashed_rows
 
 MASK = 2**64 - 1
 
@@ -40,6 +40,8 @@ def test_golden_values() -> None:
         341921061342086667,
     ]
     assert hash_strings(pa.array(texts)).tolist() == golden
+    pair = hash_tuples([hash_integers(np.array([7])), hash_strings(pa.array(["a"]))])
+    assert pair.tolist() == [432540997828261945]
 
 
 @settings(deadline=None)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pytest
+from request_logs import with_requests
 
+from recsys.data.synthetic import Spec, tables
 from recsys.errors import InputError
 from recsys.evaluation.comparison import PolicyValue
 from recsys.evaluation.counterfactual import Policy, Ratio, Reward, compare_policies, doubts, values_of
@@ -268,3 +270,21 @@ def test_two_million_candidates_take_a_few_seconds() -> None:
     spent = time.process_time() - start
     print(f"2 million candidates in 200,000 requests, two policies: {spent:.2f} s of processor time")
     assert spent < 8
+
+
+def test_what_a_policy_earns_in_a_synthetic_log_is_found_from_another_policys_log() -> None:
+    rows = next(tables(Spec(rows=30_000, users=300), chunk=30_000))
+    covered: dict[str, int] = {}
+    for seed in range(20):
+        log = with_requests(rows, 5, seed)
+        columns = {name: log[name].to_numpy() for name in ("request_id", "shown", "propensity", "user_id", "click", "p_click")}
+        exposures = ExposureLog.of(columns["request_id"], columns["shown"], columns["propensity"], columns["user_id"])
+        assert exposures.requests == columns["shown"].sum() > 5_000
+        score = columns["p_click"] + 0.05 * np.random.default_rng(seed).normal(size=columns["click"].size)
+        truth = columns["p_click"].reshape(-1, 5)[np.arange(exposures.requests), score.reshape(-1, 5).argmax(1)].mean()
+        logged, *estimates = policy_values(exposures, score, columns["click"], score)
+        assert logged.high < truth
+        for part in estimates:
+            covered[part.estimator] = covered.get(part.estimator, 0) + (part.low <= truth <= part.high)
+        assert told(exposures, score) == []
+    assert min(covered.values()) >= 17  # of 20, at 95 %

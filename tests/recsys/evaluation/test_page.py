@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_cases import HOSTILE, simulated
 
+from recsys.evaluation import names
 from recsys.evaluation.comparison import Comparison, Slice
 from recsys.evaluation.page import render, write_page
 from recsys.evaluation.page.differences import forests
 from recsys.evaluation.page.digits import count, decimals_of, interval, p_value, percent, plain, signed
+from recsys.evaluation.page.metrics import meanings
 from recsys.evaluation.page.panels import HEIGHT, Panel, trade_off
 from recsys.evaluation.page.slices import heat_maps
 from recsys.evaluation.page.svg import Scale, element, tick_labels
@@ -136,26 +138,29 @@ def test_charts_and_links_are_named(page: Page) -> None:
 
 
 def test_whatever_is_shown_is_escaped() -> None:
-    names = [*HOSTILE, "<b>three</b>"]
-    hostile = simulated(names=names)
+    strangers = [*HOSTILE, "<b>three</b>"]
+    hostile = simulated(names=strangers)
     strange = [name.replace("t", "<i>") for name in ("tab", "hour")]
     hostile = hostile.model_copy(
         update={
-            "command": f"recsys evaluate '{names[0]}'",
-            "warnings": names,
-            "versions": {names[0]: names[1]},
-            "data": hostile.data.model_copy(update={"paths": names, "group": names[0], "first_time": names[1], "fingerprint": names[2]}),
+            "command": f"recsys evaluate '{strangers[0]}'",
+            "warnings": strangers,
+            "versions": {strangers[0]: strangers[1]},
+            "data": hostile.data.model_copy(
+                update={"paths": strangers, "group": strangers[0], "first_time": strangers[1], "fingerprint": strangers[2]}
+            ),
             "candidates": [
-                part.model_copy(update={"spec": part.name, "run_id": part.name, "trained_on": names}) for part in hostile.candidates
+                part.model_copy(update={"spec": part.name, "run_id": part.name, "trained_on": strangers}) for part in hostile.candidates
             ],
             "differences": [
-                part.model_copy(update={"slice": part.slice and Slice(column=strange[0], value=names[0])}) for part in hostile.differences
+                part.model_copy(update={"slice": part.slice and Slice(column=strange[0], value=strangers[0])})
+                for part in hostile.differences
             ],
         }
     )
     page = Page(render(hostile))
     test_it_needs_nothing_and_runs_nothing(page)
-    for name in [*names, strange[0]]:
+    for name in [*strangers, strange[0]]:
         assert name in page.text
     assert not {tag for tag, _ in page.elements} & {"b", "i", "img"}
     assert "49" not in [part for _, attributes in page.elements for part in attributes.values()]
@@ -164,10 +169,10 @@ def test_whatever_is_shown_is_escaped() -> None:
 @pytest.mark.parametrize("challengers", [0, 1, 5])
 @pytest.mark.parametrize("tasks", [1, 8])
 def test_from_one_candidate_and_task_to_many(challengers: int, tasks: int) -> None:
-    names = [f"task_{number}" for number in range(tasks)]
-    comparison = simulated(challengers, names, slices=False)
+    labels = [f"task_{number}" for number in range(tasks)]
+    comparison = simulated(challengers, labels, slices=False)
     page = Page(render(comparison))
-    for name in [*names, *(candidate.name for candidate in comparison.candidates)]:
+    for name in [*labels, *(candidate.name for candidate in comparison.candidates)]:
         assert name in page.text
     assert sum(attributes.get("class") == "panel" for tag, attributes in page.elements if tag == "svg") >= 3 * tasks
     assert ("nothing was compared" in page.text) == (challengers == 0)
@@ -193,6 +198,15 @@ def test_what_was_not_measured_is_said(comparison: Comparison) -> None:
     page = Page(render(comparison.model_copy(update=nothing)))
     for name in ("several training seeds", "ROC curves", "policies (the log needs propensities)", "trade-offs (give a formula)"):
         assert name in page.text
+
+
+def test_every_metric_has_a_meaning(comparison: Comparison) -> None:
+    grouped = [name.replace("K", "10") for name in names.BINARY_GROUPED]
+    measured = {*names.BINARY_OFFLINE, *names.DURATION, *names.BY_DURATION, *grouped} - {"rows", "positives"}
+    estimates = [comparison.estimates[0].model_copy(update={"metric": metric}) for metric in measured]
+    told = meanings(View(comparison.model_copy(update={"estimates": estimates})))
+    assert {name for shown in told for name in shown.split(", ")} == measured
+    assert "rmse_by_duration" in Page(render(comparison.model_copy(update={"estimates": estimates}))).text
 
 
 def test_a_page_is_replaced_whole(comparison: Comparison, tmp_path: Path) -> None:

@@ -65,3 +65,10 @@ def test_weighted_products_go_from_each_task_alone_to_all(tasks: int) -> None:
     ones = {name: np.full(3, math.e) for name in names}
     for text in grid:
         np.testing.assert_allclose(parse(text, names)(ones), math.e)
+
+
+def test_rankings_that_float32_cannot_tell_apart() -> None:
+    scores = {"ctr": 0.5 + 1e-12 * np.arange(4)}
+    objectives = [Objective("ctr", "binary", np.array([0, 1, 0, 1]), np.ones(4, bool))]
+    (point,) = trade_offs([parse("ctr", ["ctr"])], {"a": scores}, objectives)
+    assert point.values == {"ctr/auc": 0.75}

@@ -297,6 +297,7 @@ def test_features_that_do_not_fit_each_other_are_refused(features: list[dict[str
     [
         ({**ID, "vocabulary": "v"}, "give `vocabulary`, a file, exactly where `encoding` is `vocabulary`"),
         ({**ID, "encoding": "vocabulary"}, "give `vocabulary`, a file, exactly where `encoding` is `vocabulary`"),
+        ({**X, "kind": "id", "table": "y", "vocabulary": "v"}, "`vocabulary` belongs to the feature that owns the table"),
         ({**ID, "offset": 1}, "`offset` goes with `encoding: identity`"),
         ({**X, "kind": "bucket"}, "give one of `boundaries`, `quantiles` and `table`"),
         ({**X, "kind": "bucket", "boundaries": [1], "quantiles": 2}, "give one of `boundaries`, `quantiles` and `table`"),
