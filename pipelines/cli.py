@@ -11,6 +11,7 @@ from pipelines.bench import app as bench_app
 from pipelines.config import app as config_app
 from pipelines.generate import generate
 from pipelines.prepare import app as prepare_app
+from pipelines.promote import promote
 from pipelines.train import train
 from pipelines.validate import validate
 from recsys.errors import InputError, JobError
@@ -26,6 +27,7 @@ app.command()(generate)
 app.add_typer(prepare_app, name="prepare")
 app.command()(validate)
 app.command()(train)
+app.command()(promote)
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")
 

@@ -228,6 +228,7 @@ class TrackingConfig(Section):
     enabled: bool = True
     uri: str = "sqlite:///mlflow.db"
     experiment: str = "recsys"
+    log_model: bool = Field(True, description="Send the best checkpoint and what scoring needs, so that `runs:/ID` names it anywhere.")
 
 
 class Config(Section):

@@ -38,12 +38,16 @@ class Data(_Part):
 
 
 class Candidate(_Part):
-    """Who was compared. `spec` is what was typed; `trained_on` the paths of its training split."""
+    """Who was compared. `spec` is what was typed; `trained_on` the paths of its training split.
+
+    run_ids: the MLflow runs of all its training seeds; run_id: the first one's.
+    """
 
     name: str
     spec: str
     kind: Literal["model", "scores"]
     run_id: str | None = None
+    run_ids: list[str] = []
     strategy: str | None = None
     architecture: str | None = None
     seed: int | None = None

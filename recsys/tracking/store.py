@@ -66,7 +66,7 @@ class Store:
     def connect(self) -> None:
         """Find the job's run, or create it."""
         if self._client is None:
-            self._client = _quiet_client(self._spool.header["uri"])
+            self._client = quiet_client(self._spool.header["uri"])
         run_id = self._spool.run_id
         if run_id is None:
             run_id = self._find_run() or self._create_run()
@@ -189,7 +189,7 @@ def _artifact_location(uri: str) -> str | None:
     return (_sqlite_path(uri).parent / "mlruns").as_uri() if uri.startswith("sqlite:") else None
 
 
-def _quiet_client(uri: str) -> Any:
+def quiet_client(uri: str) -> Any:
     """A client whose library prints nothing of its own."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -30,6 +30,7 @@ from recsys.tracking.tracker import NullTracker, Tracker, Tracking
 from recsys.training import output as folder
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.optimizers import Optimizers
+from recsys.training.package import package_model
 from recsys.training.progress import Display
 from recsys.training.record import parameters, schemas, write_json
 from recsys.training.report import for_machines, print_metrics, with_split
@@ -60,6 +61,7 @@ def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | 
             metrics = _final_metrics(trainer)
             if world.rank == 0:
                 _draw(trainer, output)
+                _send_model(trainer, output)
         result = _result(trainer, metrics, output, time.perf_counter() - started)
         if world.rank == 0:
             for path in [output / folder.RESULT, *([json_file] if json_file else [])]:
@@ -260,6 +262,12 @@ def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: 
 def _draw(trainer: Trainer, output: Path) -> None:
     for path in write_figures(trainer.recording.history([task.name for task in trainer.config.tasks]), output / folder.FIGURES):
         trainer.parts.tracker.log_artifact(path, "figures")
+
+
+def _send_model(trainer: Trainer, output: Path) -> None:
+    if trainer.config.tracking.enabled and trainer.config.tracking.log_model:
+        data = trainer.config.data
+        trainer.parts.tracker.log_artifact(package_model(output, schemas(data.train, data.store, output)), folder.MODEL)
 
 
 def _say_where(console: Console, result: dict[str, Any], config: Config) -> None:

@@ -12,7 +12,7 @@ from recsys.data import statistics
 from recsys.errors import InputError
 
 CONFIG, STATISTICS, PLAN, RESULT = config_file.FILE_NAME, statistics.FILE_NAME, "plan.json", "result.json"
-CHECKPOINTS, FIGURES = "checkpoints", "figures"
+CHECKPOINTS, FIGURES, MODEL = "checkpoints", "figures", "model"
 # What a resumed job must share with the one it goes on with; the rest (epochs, evaluation, tracking) may change.
 FIXED_SECTIONS = ("features", "tasks", "model", "mto")
 FIXED_DATA = ("train", "batch_size", "streams", "window")
