@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys.data.arrow import plain
 from recsys.data.hashing import integers
 
-_DAY = 86_400
+DAY = 86_400  # seconds
 _PARTITION = re.compile(r"/(?:date|day|dt|ds)=(\d{4})-?(\d{2})-?(\d{2})(?:/|$)")
 
 
@@ -52,7 +52,7 @@ def seconds_of_integers(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def day_numbers(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) days since 1970 (UTC) of seconds."""
-    return stamps // _DAY
+    return stamps // DAY
 
 
 def day_name(number: int) -> str:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from recsys.config import BinaryTask, Config, Task
 from recsys.data.source import Need, Source, SourceFile, open_source
-from recsys.data.validation.days import moment, partition_day, seconds_of_integers
+from recsys.data.validation.days import DAY, day_number, moment, partition_day, seconds_of_integers
 from recsys.data.validation.findings import Findings, some
 from recsys.data.validation.notes import Notes
 from recsys.errors import InputError
@@ -48,6 +48,8 @@ def read_footers(config: Config, split: str, needs: Sequence[Need], time: str | 
     for file in source.files:
         with file.open() as opened:
             _read_footer(file, opened, footers, labels, time)
+    if footers.first is None:
+        _widen_to_days(footers)
     for bounds in labels.values():
         bounds.report(split, found)
     _advise_on_groups(footers, split, config.data.streams, found)
@@ -78,6 +80,18 @@ def check_footers(config: Config, splits: dict[str, Footers], found: Findings) -
                 f"data.{left} and data.{right} share {len(shared)} file(s), such as {some(shared, 1)}; give each split its own",
             )
     check_order({split: (footers.first, footers.last) for split, footers in splits.items()}, found)
+
+
+def check_types(needs: Sequence[Need], splits: dict[str, Footers], found: Findings) -> None:
+    """Refuse ids that are strings in one split and integers in another: equal ids would become different rows of a table."""
+    firsts = {split: footers.source.files[0] for split, footers in splits.items() if footers.source.files}
+    for column in sorted({need.column for need in needs if need.kind == "id"}):
+        of_kind = {column in file.text_columns: (split, file.name) for split, file in firsts.items()}
+        if len(of_kind) == 2:
+            (text, name), (other, _) = of_kind[True], of_kind[False]
+            found.error(
+                "column", f"{name}: column {column!r} holds strings in data.{text}, but integers in data.{other}; write it so in all"
+            )
 
 
 def check_order(ranges: dict[str, tuple[int | None, int | None]], found: Findings) -> None:
@@ -160,6 +174,14 @@ def _widen(footers: Footers, statistics: pq.Statistics | None) -> None:
     for stamp in stamps:
         footers.first = stamp if footers.first is None else min(footers.first, stamp)
         footers.last = stamp if footers.last is None else max(footers.last, stamp)
+
+
+def _widen_to_days(footers: Footers) -> None:
+    """Where no footer tells a time: from the first day's beginning to the last one's end, if every file with rows is of a day."""
+    days = [partition_day(file.name) for file in footers.source.files if sum(file.groups)]
+    known = [day_number(day) for day in days if day]
+    if known and len(known) == len(days):
+        footers.first, footers.last = min(known) * DAY, (max(known) + 1) * DAY - 1
 
 
 def _stamp(bound: Any) -> int | None:

@@ -9,7 +9,7 @@ from recsys.config import Config
 from recsys.data.layout import label_needs, layout
 from recsys.data.schema import Schema
 from recsys.data.validation.findings import Findings
-from recsys.data.validation.footers import Footers, check_columns, check_footers, read_footers
+from recsys.data.validation.footers import Footers, check_columns, check_footers, check_types, read_footers
 
 if TYPE_CHECKING:
     from recsys.data.validation.scan import Scan  # which needs torch
@@ -37,6 +37,7 @@ def check_quickly(config: Config) -> Validation:
     for split in SPLITS:
         if getattr(config.data, split):
             validation.footers[split] = read_footers(config, split, needs, validation.time, validation.found)
+    check_types(needs, validation.footers, validation.found)
     check_footers(config, validation.footers, validation.found)
     return validation
 

@@ -182,6 +182,35 @@ def test_a_label_among_the_features_and_a_shared_file_are_refused(tmp_path: Path
     assert any("data.valid and data.test share 1 file(s)" in error for error in errors)
 
 
+def test_ids_that_are_text_in_one_split_alone_are_refused(tmp_path: Path) -> None:
+    """Within a split the reader refuses it; across two, nothing else would."""
+    ids = [str(number) for number in rows_of(1, 1)["user_id"]]
+    (error,) = check_quickly(job(tmp_path, valid={"user_id": ids})).found.errors
+    assert str(tmp_path / "valid" / "part.parquet") in error
+    assert "column 'user_id' holds strings in data.valid, but integers in data.t" in error
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (("2022-05-01", "2022-05-02", "2022-05-03"), []),
+        (("2022-05-02", "2022-05-02", "2022-05-03"), ["data.valid begins at 2022-05-02 00:00:00, 24.0 h before data.train ends"]),
+        (("2022-05-03", "2022-05-01", "2022-05-04"), ["data.valid begins at 2022-05-01 00:00:00, 72.0 h before data.train ends"]),
+        (("2022-05-03", "", "2022-05-01"), ["data.test begins at 2022-05-01 00:00:00, 72.0 h before data.train ends"]),
+    ],
+)
+def test_without_a_time_column_the_days_of_partitions_tell_the_order(tmp_path: Path, days: tuple[str, ...], told: list[str]) -> None:
+    job(tmp_path)
+    content = document(tmp_path)
+    del content["data"]["time"]
+    for split, day in zip(("train", "valid", "test"), days, strict=True):
+        if day:
+            (tmp_path / split / f"date={day}").mkdir()
+            (tmp_path / split / "part.parquet").rename(tmp_path / split / f"date={day}" / "part.parquet")
+    warnings = check_quickly(parse_config(content, "job.yaml")).found.warnings
+    assert len(warnings) == len(told) and all(warning.startswith(words) for warning, words in zip(warnings, told, strict=True)), warnings
+
+
 def test_the_command_prints_its_page_and_ends_with_two_on_errors(tmp_path: Path) -> None:
     job(tmp_path, test={"item_id": np.full(ROWS, 77)})
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(document(tmp_path)))
