@@ -255,3 +255,26 @@ def test_a_file_that_is_replaced_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "part-000.parquet").stat().st_size == size
     with pytest.raises(InputError, match=r"part-000\.parquet: was replaced while the job ran"):
         list(reader.epoch(0))
+
+
+@settings(max_examples=15, deadline=None)
+@given(shape=shapes, data=st.data())
+def test_stopped_anywhere_and_resumed_on_1_2_4_and_1_ranks_every_row_comes_once(
+    tmp_path_factory: pytest.TempPathFactory, shape: dict[str, Any], data: st.DataObject
+) -> None:
+    """Each stop is after any step, with the reader running ahead; what it had read ahead is not lost."""
+    shape = shape | {"streams": 4, "shuffle": True}
+    folder = write_numbered(tmp_path_factory.mktemp("log"), shape["files"], shape["group"])
+    whole = [row for step in global_steps(folder, shape, 1, epoch=1) for row in step]
+    steps, position = len(readers(folder, shape, 1)[0]), 0
+    taken: list[int] = []
+    stops = sorted(data.draw(st.lists(st.integers(0, steps), min_size=3, max_size=3)))
+    for world_size, stop in zip((1, 2, 4, 1), [*stops, steps], strict=True):
+        iterators = [reader.epoch(1, position) for reader in readers(folder, shape, world_size)]
+        for _ in range(position, stop):
+            taken += [row for iterator in iterators for row in row_numbers(next(iterator))]
+        for iterator in iterators:
+            iterator.close()
+        position = stop
+    assert taken == whole
+    assert sorted(taken) == list(range(sum(shape["files"])))
