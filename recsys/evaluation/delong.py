@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.binary import positives_of
+from recsys.evaluation.groups import compact
 from recsys.evaluation.intervals import Uncertain, uncertain
 from recsys.evaluation.order import order_keys, run_starts, run_sums, sort_rows
 
@@ -68,7 +69,7 @@ def compare_aucs(scores: Sequence[ArrayLike], labels: ArrayLike, clusters: NDArr
     """
     rows = np.asarray(labels).size
     positive = positives_of(labels, rows)
-    codes = np.arange(rows) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    codes = np.arange(rows) if clusters is None else compact(clusters)[1]
     if codes.size != rows:
         raise ValueError(f"{rows} labels but {codes.size} clusters")
     count = int(codes.max()) + 1 if rows else 0

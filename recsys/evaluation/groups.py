@@ -46,6 +46,14 @@ def group_codes(values: ArrayLike | pa.Array | pa.ChunkedArray) -> NDArray[np.in
     return whole.dictionary_encode().indices.to_numpy().astype(np.int32, copy=False)
 
 
+def compact(codes: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct ones of (n,) codes, ascending, and the place of each code among them (n,): `np.unique` without its sort."""
+    present = np.flatnonzero(np.bincount(codes))
+    place = np.zeros(int(present[-1]) + 1 if present.size else 0, np.int64)
+    place[present] = np.arange(present.size)
+    return present, place[codes]
+
+
 def gauc(scores: ArrayLike, labels: ArrayLike, groups: NDArray[np.integer]) -> GroupMean:
     """AUC within each group, averaged with the groups' rows as weights; groups of one class are left out and counted.
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.evaluation.binary import CLIP, positives_of
 from recsys.evaluation.bootstrap import Statistic
-from recsys.evaluation.groups import GroupValues
+from recsys.evaluation.groups import GroupValues, compact
 from recsys.evaluation.order import order_keys, run_starts, sort_rows
 from recsys.evaluation.tally import BINS, entropy
 
@@ -47,7 +47,7 @@ class Totals:
         """`columns`, (n,) each, are summed; `of_totals` takes their totals, one argument each, and returns the metrics."""
         self.names = names
         self._of_totals = of_totals
-        self._present, place = np.unique(clusters, return_inverse=True)
+        self._present, place = compact(clusters)
         sums = [np.bincount(place, weights=np.asarray(column, np.float64), minlength=self._present.size) for column in columns]
         self._sums = np.stack(sums, axis=1)
 

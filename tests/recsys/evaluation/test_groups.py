@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import ndcg_score, roc_auc_score
 from torchmetrics.functional.retrieval import retrieval_normalized_dcg, retrieval_recall
 
-from recsys.evaluation.groups import gauc, group_auc, group_codes, group_ndcg, group_recall, ndcg_at, recall_at
+from recsys.evaluation.groups import compact, gauc, group_auc, group_codes, group_ndcg, group_recall, ndcg_at, recall_at
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 SCORES = st.one_of(st.sampled_from([-1.0, -0.0, 0.0, 0.5]), st.floats(-4, 4, width=32))
@@ -113,6 +113,12 @@ def test_edges() -> None:
     for code in (-1, 2**40):
         with pytest.raises(ValueError, match="they must be codes"):
             gauc([0.5, 0.6], [0, 1], np.array([0, code]))
+
+
+@given(hnp.arrays(np.int64, st.integers(0, 20), elements=st.integers(0, 30)))
+def test_codes_are_compacted_as_unique_does(codes: np.ndarray) -> None:
+    for found, expected in zip(compact(codes), np.unique(codes, return_inverse=True), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_codes_of_any_kind_of_group() -> None:
