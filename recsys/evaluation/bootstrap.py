@@ -69,7 +69,7 @@ def poisson_weights(clusters: int, seed: int, replicate: int) -> NDArray[np.uint
 def resampled(value: float, replicates: NDArray[np.float64], clusters: int, null: float = 0.0) -> Uncertain:
     """Interval and p-value of a metric, or of a difference, from its replicates: value -+ t * their deviation.
 
-    In simulations (docs/evaluation.md) it covers as often as it says from 40 users on, the percentiles' interval less often.
+    In simulations (docs/evaluation.md) it covers about as often as it says from 60 users on, the percentiles' interval less often.
 
     Args:
         value: on all rows, each with weight 1.

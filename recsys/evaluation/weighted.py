@@ -16,7 +16,7 @@ from recsys.evaluation.groups import GroupValues, compact
 from recsys.evaluation.order import order_keys, run_starts, sort_rows
 from recsys.evaluation.tally import BINS, entropy
 
-_BLOCK = 1 << 17  # rows whose sums stay in the processor's cache
+BLOCK = 1 << 17  # rows whose sums stay in the processor's cache
 Weights = NDArray[np.uint8]
 
 
@@ -102,7 +102,7 @@ class Ranking:
         self._below, self._upto = np.searchsorted(others, found, "left"), np.searchsorted(others, found, "right")
         self._positives_below = np.searchsorted(found, found, "left")
         # Blocks end between scores, so that no tie is in two of them.
-        ends = np.unique(np.concatenate([others[_BLOCK::_BLOCK], found[_BLOCK::_BLOCK]]))
+        ends = np.unique(np.concatenate([others[BLOCK::BLOCK], found[BLOCK::BLOCK]]))
         cuts = zip(np.searchsorted(found, ends).tolist(), np.searchsorted(others, ends).tolist(), strict=True)
         self._cuts = [(0, 0), *cuts, (found.size, others.size)]
 
@@ -145,8 +145,8 @@ class CalibrationError:
         error, start, rows = 0.0, 0, 0
         for end in self._ends:
             gap = 0.0
-            for first in range(start, end, _BLOCK):
-                block = slice(first, min(end, first + _BLOCK))
+            for first in range(start, end, BLOCK):
+                block = slice(first, min(end, first + BLOCK))
                 own = weights.take(self._clusters[block])
                 gap += float(own @ self._gaps[block])
                 rows += int(own.sum())
@@ -169,4 +169,4 @@ def running_sums(weights: Weights) -> NDArray[np.uint32]:
 
 
 def _total(weights: Weights, clusters: NDArray[np.intp]) -> int:
-    return sum(int(weights.take(clusters[start : start + _BLOCK]).sum()) for start in range(0, clusters.size, _BLOCK))
+    return sum(int(weights.take(clusters[start : start + BLOCK]).sum()) for start in range(0, clusters.size, BLOCK))

@@ -13,7 +13,7 @@ from recsys.evaluation.bootstrap import Statistic
 from recsys.evaluation.concordance import row_pairs
 from recsys.evaluation.names import BY_DURATION
 from recsys.evaluation.order import order_keys, run_starts, sort_rows
-from recsys.evaluation.weighted import Ranking, Together, Totals, Weights, ratio, running_sums
+from recsys.evaluation.weighted import BLOCK, Ranking, Together, Totals, Weights, ratio, running_sums
 
 
 def duration_statistic(
@@ -38,8 +38,8 @@ def xauc_statistic(predicted: ArrayLike, observed: ArrayLike, clusters: NDArray[
 
     Its numerator and denominator are sums over pairs of rows, of weight w_i w_j, and don't change with the weights' scale. They are
     expanded at weights of 1, to which the mean weight is scaled: each becomes sum_i w_i h_i - its value at 1, where h_i is the
-    row's own sum over pairs (Hoeffding's projection of a U-statistic). What is left out is smaller by 1 / clusters. Exact sums over
-    pairs would cost a sort for every replicate.
+    row's own sum over pairs (Hoeffding's projection of a U-statistic). What is left out is smaller than the deviation by the root of
+    the clusters. Exact sums over pairs would cost a sort for every replicate.
     """
     twice_concordant, pairs = row_pairs(predicted, observed)
     numerator, denominator = int(twice_concordant.sum()) / 4, int(pairs.sum()) / 2
@@ -65,11 +65,17 @@ class RankCorrelation:
         self._right_of_left = at_right[places]
 
     def __call__(self, weights: Weights) -> tuple[float]:
-        own, left = self._left.centred(weights)
-        right = self._right.centred(weights)[1].take(self._right_of_left)
-        weighted = own * left
-        covariance, variance = float((weighted * right).sum()), float((weighted * left).sum())
-        return (ratio(covariance, math.sqrt(variance) * math.sqrt(float((own * np.square(right)).sum()))),)
+        own, left, mean = self._left.ranked(weights)
+        right = self._right.ranked(weights)[1]
+        covariance = variance_left = variance_right = 0.0
+        for start in range(0, own.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            x, y = left[block] - mean, right.take(self._right_of_left[block]) - mean
+            weighted = own[block] * x
+            covariance += float((weighted * y).sum())
+            variance_left += float((weighted * x).sum())
+            variance_right += float((own[block] * np.square(y)).sum())
+        return (ratio(covariance, math.sqrt(variance_left) * math.sqrt(variance_right)),)
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,15 @@ class _Ranks:
         sizes = np.diff(starts, append=keys.size)
         return cls(clusters[places].astype(np.intp), np.repeat(starts, sizes), np.repeat(starts + sizes, sizes)), places
 
-    def centred(self, weights: Weights) -> tuple[Weights, NDArray[np.float64]]:
-        """The rows' weights, and twice their average ranks minus the mean."""
+    def ranked(self, weights: Weights) -> tuple[Weights, NDArray[np.uint32], float]:
+        """The rows' weights and twice their average ranks, both in the order of the number, and the mean of these."""
         own = weights.take(self.clusters)
         sums = running_sums(own)
-        return own, (sums.take(self.first) + sums.take(self.end)).astype(np.float64) - float(sums[-1])
+        ranks = np.empty(own.size, np.uint32)
+        for start in range(0, own.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            np.add(sums.take(self.first[block]), sums.take(self.end[block]), out=ranks[block])
+        return own, ranks, float(sums[-1])
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ def test_rows_of_a_user_taken_as_independent_would_be_found_out() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("users", [60, 400])
 def test_intervals_hold_the_truth_19_times_in_20(users: int) -> None:
     noises = (0.5, 0.8)

@@ -109,7 +109,7 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = poisson_weights(500, 0, 0)
     expected = by_name(binary_statistic(scores, seconds > 3, clusters), weights)
     for block in (1, 7, 1_000):
-        monkeypatch.setattr(weighted, "_BLOCK", block)
+        monkeypatch.setattr(weighted, "BLOCK", block)
         assert by_name(binary_statistic(scores, seconds > 3, clusters), weights) == pytest.approx(expected, rel=1e-12)
     times = weights[clusters]
     assert expected["auc"] == pytest.approx(auc(np.repeat(scores, times), np.repeat(seconds > 3, times)), abs=1e-12)
