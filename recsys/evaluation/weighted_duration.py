@@ -27,7 +27,7 @@ def duration_statistic(
     seconds, truth = np.asarray(predicted).ravel(), np.asarray(observed).ravel()
     longer = Ranking(order_keys(seconds), truth > threshold, clusters)
     columns = seconds, truth, clusters
-    parts: list[Statistic] = [_absolute_error(*columns), _squared_errors(*columns), RankCorrelation(*columns), xauc_statistic(*columns)]
+    parts: list[Statistic] = [_absolute_error(*columns), squared_errors(*columns), RankCorrelation(*columns), xauc_statistic(*columns)]
     if buckets is not None:
         parts.append(_bucketed(seconds, truth, clusters, buckets))
     return Together([*parts, longer])
@@ -128,7 +128,7 @@ def _bucketed(seconds: NDArray, truth: NDArray, clusters: NDArray[np.integer], b
 
 def _of_bucket(seconds: NDArray, truth: NDArray, clusters: NDArray[np.integer]) -> Statistic:
     columns = seconds, truth, clusters
-    return Together([_squared_errors(*columns), RankCorrelation(*columns), xauc_statistic(*columns)])
+    return Together([squared_errors(*columns), RankCorrelation(*columns), xauc_statistic(*columns)])
 
 
 def _absolute_error(seconds: NDArray, truth: NDArray, clusters: NDArray[np.integer]) -> Totals:
@@ -136,7 +136,8 @@ def _absolute_error(seconds: NDArray, truth: NDArray, clusters: NDArray[np.integ
     return Totals(("mae",), clusters, (np.ones(errors.size), errors), lambda rows, total: (ratio(total, rows),))
 
 
-def _squared_errors(seconds: NDArray, truth: NDArray, clusters: NDArray[np.integer]) -> Totals:
+def squared_errors(seconds: NDArray, truth: NDArray, clusters: NDArray[np.integer]) -> Totals:
+    """`rmse` and `rmse_log1p` alone, which cost a sum over clusters a replicate."""
     wide, observed = seconds.astype(np.float64), truth.astype(np.float64)
     squares = np.square(wide - observed), np.square(np.log1p(wide) - np.log1p(observed))
 
