@@ -9,6 +9,7 @@ import typer
 
 from pipelines.bench import app as bench_app
 from pipelines.config import app as config_app
+from pipelines.evaluate import evaluate
 from pipelines.generate import generate
 from pipelines.prepare import app as prepare_app
 from pipelines.promote import promote
@@ -27,6 +28,7 @@ app.command()(generate)
 app.add_typer(prepare_app, name="prepare")
 app.command()(validate)
 app.command()(train)
+app.command()(evaluate)
 app.command()(promote)
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")

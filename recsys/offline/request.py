@@ -22,13 +22,14 @@ class Request(Section):
     """Score the rows of `data` with each of `runs`, into `output`.
 
     tasks: on which the runs are compared; labels and sample spaces are read as they say. columns: of the log that ride along, each with
-    what it is for.
+    what it is for. hours: column of times, whose hour of the day (UTC) rides along as `hour`.
     """
 
     data: list[str]
     tasks: list[Task]
     runs: list[Scored]
     columns: dict[str, str]
+    hours: str | None = None
     output: Path
 
     @property
@@ -44,4 +45,6 @@ class Request(Section):
     @property
     def needs(self) -> list[Need]:
         """The columns that ride along, as the reader asks for them."""
-        return [Need(column, "any", False, purpose) for column, purpose in self.columns.items()]
+        return [Need(column, "any", False, purpose) for column, purpose in self.columns.items()] + (
+            [Need(self.hours, "any", False, "the hour")] if self.hours else []
+        )

@@ -17,6 +17,7 @@ from recsys.data.layout import layout
 from recsys.data.plan import Plan, Window
 from recsys.data.source import open_source
 from recsys.data.statistics import Statistics
+from recsys.data.times import seconds_since_1970
 from recsys.data.transforms import Transforms
 from recsys.distributed import World
 from recsys.errors import InputError
@@ -33,7 +34,8 @@ class LogRows:
         """Looks at every footer. Raises InputError when a file lacks a column or has it in an unfit type."""
         self._tasks = request.tasks
         self._transforms = Transforms(layout([]), request.tasks, None, Statistics(features={}))
-        self._columns = list(request.columns)
+        self._columns, self._hours = list(request.columns), request.hours
+        self._read = list(dict.fromkeys([*(need.column for need in request.needs), *self._transforms.columns]))
         self.source = open_source(request.data, [*self._transforms.needs, *request.needs])
         groups = [(file, group, rows) for file, of_file in enumerate(self.source.files) for group, rows in enumerate(of_file.groups)]
         plan = Plan(groups, streams=1, step_rows=PART_ROWS, window_rows=PART_ROWS, seed=0, shuffle=False)
@@ -48,7 +50,7 @@ class LogRows:
 
     def read(self, part: Window) -> Iterator[dict[str, pa.Array]]:
         """Columns of a part's rows, batch by batch: `file`, `row`, `log/COLUMN`, `label/TASK`, `valid/TASK`."""
-        decoder = Decoder(self.source, list(dict.fromkeys([*self._columns, *self._transforms.columns])), Guard())
+        decoder = Decoder(self.source, self._read, Guard())
         for piece in part.pieces:
             first = int(self._group_starts[piece.file][piece.group]) + piece.first
             for where, batch in decoder.read(piece):
@@ -57,6 +59,9 @@ class LogRows:
                     "row": pa.array(np.arange(first, first + batch.num_rows)),
                 }
                 columns |= {f"log/{name}": plain(batch.column(name)) for name in self._columns}
+                if self._hours:
+                    seconds = seconds_since_1970(plain(batch.column(self._hours)).to_numpy(zero_copy_only=False))
+                    columns["log/hour"] = pa.array((seconds // 3600 % 24).astype(np.int8))
                 yield columns | self._labels(self._transforms(batch, where))
                 first += batch.num_rows
         decoder.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,15 @@ def tracking_uri(given: str | None) -> str:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise InputError(f"{uri}: no such MLflow store; name yours with --tracking-uri or MLFLOW_TRACKING_URI")
     return uri
+
+
+def store_of(given: str | None, folders: Sequence[Path]) -> str:
+    """Where an evaluation of runs is told of: as `tracking_uri`, or else the store that the first tracked one of `folders` belongs to."""
+    if not given and not os.environ.get("MLFLOW_TRACKING_URI"):
+        for path in (folder / "run.json" for folder in folders):
+            if path.is_file():
+                return str(json.loads(path.read_text())["uri"])
+    return checked_uri(given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
 
 def run_of(source: str, client: Any) -> str:

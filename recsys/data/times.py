@@ -1,0 +1,49 @@
+"""When the rows of a log happened, as far as footers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.data.source import SourceFile
+
+# Seconds, milliseconds, microseconds and nanoseconds since 1970 can't be taken for each other: each is of the years 1973 to 5138.
+_LARGEST_SECONDS = 1e11
+
+
+def seconds_since_1970(times: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) seconds of (n,) integers or floats (seconds, ms, us or ns since 1970, told apart by their size), or of numpy's datetimes."""
+    if times.dtype.kind == "M":
+        return times.astype("datetime64[ns]").astype(np.int64) / 1e9
+    numbers = times.astype(np.float64)
+    largest, divisor = float(np.nanmax(np.abs(numbers), initial=0.0)), 1.0
+    while largest / divisor > _LARGEST_SECONDS:
+        divisor *= 1000
+    return numbers / divisor
+
+
+def readable(seconds: float) -> str:
+    """`2022-05-06 00:00:12`, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def time_range(files: Sequence[SourceFile], column: str) -> tuple[float, float] | None:
+    """Seconds since 1970 of the earliest and the latest row, by the footers' statistics; None where these are missing."""
+    ends: list[Any] = []
+    for file in files:
+        with file.open() as parquet:
+            for group in range(parquet.metadata.num_row_groups):
+                chunks = (parquet.metadata.row_group(group).column(index) for index in range(parquet.metadata.num_columns))
+                chunk = next((chunk for chunk in chunks if chunk.path_in_schema == column), None)
+                if chunk is None or chunk.statistics is None or not chunk.statistics.has_min_max:
+                    return None
+                ends += [chunk.statistics.min, chunk.statistics.max]
+    if not ends:
+        return None
+    numbers = [end.replace(tzinfo=end.tzinfo or UTC).timestamp() if isinstance(end, datetime) else end for end in ends]
+    seconds = seconds_since_1970(np.array([min(numbers), max(numbers)]))
+    return float(seconds[0]), float(seconds[1])
