@@ -63,7 +63,7 @@ def evaluate(
     from recsys.evaluation.page import write_page
     from recsys.offline.evaluate import Question
     from recsys.offline.evaluate import evaluate as answer
-    from recsys.offline.output import prepare_output
+    from recsys.offline.output import PAGE, RECORD, prepare_output
     from recsys.offline.show import show
     from recsys.tracking.models import fetch, store_of
     from recsys.tracking.models import tracking_uri as uri_of
@@ -95,7 +95,7 @@ def evaluate(
     with _bar(replicates) as advance:
         found = answer(question, lambda source: fetch(source, uri_of(tracking_uri)), lambda asked: _score(asked, nproc), advance)
     comparison = found.comparison
-    files = [output / "comparison.json", output / "page.html", found.scores]
+    files = [output / RECORD, output / PAGE]
     comparison.save(files[0])
     write_page(comparison, files[1])
     if json_file is not None:
@@ -148,9 +148,10 @@ def _exposure(
 def _score(request: Request, nproc: int) -> None:
     """In this process, or in several that torchrun's agent starts."""
     from pipelines.score import score_request
+    from recsys.offline.output import REQUEST
     from recsys.training.launcher import launch
 
-    file = request.output / "request.json"
+    file = request.output / REQUEST
     file.write_text(request.model_dump_json(indent=1) + "\n")
     if nproc == 1:
         score_request(file)

@@ -65,10 +65,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The record of an evaluation, where its scores are, and the folders of the models."""
+    """The record of an evaluation, and the folders of the models."""
 
     comparison: Comparison
-    scores: Path
     folders: list[Path]
 
 
@@ -119,7 +118,7 @@ def evaluate(question: Question, fetch: Fetch, score: Callable[[Request], None],
         recommendations=found.recommendations,
         warnings=[*warnings, *found.warnings, *ranked.warnings],
     )
-    return Answer(comparison, request.scores, [run.path for entry in entries for run in entry.runs if run.config])
+    return Answer(comparison, [run.path for entry in entries for run in entry.runs if run.config])
 
 
 def _baseline(question: Question, entries: Sequence[Entry]) -> str:

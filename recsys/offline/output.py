@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recsys.errors import InputError
 
-RECORD, PAGE, SCORES, REQUEST = "comparison.json", "page.html", "scores", "request.json"
+RECORD, PAGE, REQUEST = "comparison.json", "page.html", "request.json"
 
 
 def prepare_output(folder: Path, *, overwrite: bool) -> None:

@@ -21,7 +21,7 @@ LINKED = "evaluation"  # tag of a candidate's run: the newest evaluation that it
 
 
 def log_evaluation(comparison: Comparison, files: Sequence[Path], output: Path, uri: str, experiment: str) -> Report:
-    """Send an evaluation as a run with the deciding metrics, the verdicts as tags, and `files` (folders too) as artifacts.
+    """Send an evaluation as a run with the deciding metrics, the verdicts as tags, and `files` as artifacts.
 
     The tags, by which MLflow's page filters: `baseline`, `candidates`, `candidate_runs` (ids), `verdict` and `verdict.TASK` of one
     challenger, `verdict.NAME` and `verdict.NAME.TASK` of each of several. The description links to the candidates' runs, and these get a
@@ -35,7 +35,7 @@ def log_evaluation(comparison: Comparison, files: Sequence[Path], output: Path, 
     tracker.log_params({"data": ", ".join(data.paths), "rows": data.rows, "fingerprint": data.fingerprint, "command": comparison.command})
     tracker.log_metrics(metrics_of(comparison), 0)
     for file in files:
-        tracker.log_artifact(file, file.name if file.is_dir() else None)
+        tracker.log_artifact(file)
     report = tracker.close()
     if report.run_id:
         _link_back(uri, list(links), report.run_id)
