@@ -11,12 +11,12 @@ import typer
 from pipelines.quiet import quieten
 from recsys.errors import InputError
 
-app = typer.Typer(help="Measure what strategies and metrics cost.", no_args_is_help=True)
+app = typer.Typer(help="Measure what reading, training, strategies and metrics cost.", no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
-    """Measure what strategies and metrics cost."""
+    """Measure what reading, training, strategies and metrics cost."""
 
 
 @app.command()
@@ -66,3 +66,72 @@ def metrics(
     print_measured(Console(), result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@app.command()
+def data(
+    config: Annotated[Path | None, typer.Option(help="Job whose training split is read; a made log of 40 columns when left out.")] = None,
+    overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override of --config.")] = [],  # noqa: B006
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the made log.")] = 5_000_000,
+    folder: Annotated[Path, typer.Option(help="Where the made log is kept.")] = Path("data/bench"),
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the reader and of the decoder.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
+    memory: Annotated[str, typer.Option(metavar="N,N", help="Rows with which memory is measured; empty for none.")] = "1000000,10000000",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result for machines.")] = None,
+) -> None:
+    """Time the reader against pyarrow decoding the same columns, in turn, and measure its memory. It takes minutes."""
+    memory_rows = _numbers("--memory", memory)
+    if overrides and config is None:
+        raise InputError("--set changes a --config; give one")
+    quieten()
+    from rich.console import Console
+
+    from recsys.benchmarks import data
+    from recsys.benchmarks.report import print_data
+    from recsys.config_file import load_config
+
+    job = None if config is None else load_config(config, overrides)
+    settings = data.Settings(job, rows, folder, threads, repeats, memory_rows)
+    with Console(stderr=True).status("starting") as status:
+        result = data.run(settings, status.update)
+    print_data(Console(), result)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@app.command()
+def train(
+    log: Annotated[Path | None, typer.Option("--data", help="Log of `recsys prepare kuairand`, read ten times; else a made one.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the made log.")] = 1_500_000,
+    folder: Annotated[Path, typer.Option(help="Where the made log is kept.")] = Path("data/bench"),
+    batch: Annotated[int, typer.Option(min=8, help="Rows a step, over all ranks together.")] = 4096,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds over all settings.")] = 3,
+    precisions: Annotated[str, typer.Option(metavar="A,B", help="`float32`, `bfloat16` or both.")] = "float32,bfloat16",
+    processes: Annotated[str, typer.Option(metavar="N,N", help="Numbers of processes.")] = "1,2",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result for machines.")] = None,
+) -> None:
+    """Time training under EMTL from parquet beside the same steps on one resident batch. It takes minutes a round."""
+    wanted, numbers = tuple(precisions.split(",")), _numbers("--processes", processes)
+    for precision in wanted:
+        if precision not in ("float32", "bfloat16"):
+            raise InputError(f"--precisions: {precision!r} is none of float32, bfloat16")
+    quieten()
+    from rich.console import Console
+
+    from recsys.benchmarks import training
+    from recsys.benchmarks.report import print_training
+
+    settings = training.Settings(log, rows, folder, batch, repeats, wanted, numbers)
+    with Console(stderr=True).status("starting") as status:
+        result = training.run(settings, status.update)
+    print_training(Console(), result)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _numbers(option: str, given: str) -> tuple[int, ...]:
+    """Whole numbers above 0 with commas between them."""
+    words = given.split(",") if given else []
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise InputError(f"{option}: {given!r} must be whole numbers above 0 with commas between them, such as 1,2")
+    return tuple(map(int, words))

@@ -83,3 +83,52 @@ def test_metrics_are_measured_and_equal_sklearns(tmp_path: Path) -> None:
     assert written["auc_error"] < 1e-12
     assert all(row["seconds"] > 0 and row["peak"] > 0 for row in written["rows"])
     assert "GAUC from a score file" in result.stdout and "30,000" in result.stdout
+
+
+def test_reading_is_measured_beside_the_decoder(tmp_path: Path) -> None:
+    file = tmp_path / "data.json"
+    sizes = ("--rows", 3_000, "--repeats", 2, "--memory", 7_000)
+    result = bench("data", *sizes, "--folder", tmp_path / "made", "--json", file)
+    assert result.returncode == 0, result.stderr
+    written = json.loads(file.read_text())
+    assert (written["rows"], written["columns"], len(written["reader"]), len(written["decoder"])) == (3_000, 40, 2, 2)
+    ratios = [own["speed"] / other["speed"] for own, other in zip(written["reader"], written["decoder"], strict=True)]
+    assert written["ratio"]["low"] == min(ratios)
+    assert written["ratio"]["high"] == max(ratios)
+    assert [memory["rows"] for memory in written["memory"]] == [9_000]
+    assert all(0 < memory["start"] <= memory["peak"] for memory in written["memory"])
+    for word in ("reader / decoder", f"{written['ratio']['median']:.2f}", "3,000 rows, 40 columns", written["conditions"]["cpu"]):
+        assert word in result.stdout
+
+
+def test_training_is_measured_from_parquet_and_on_a_resident_batch(tmp_path: Path) -> None:
+    file = tmp_path / "train.json"
+    sizes = ("--rows", 2_000, "--batch", 256, "--repeats", 1, "--precisions", "float32")
+    result = bench("train", *sizes, "--folder", tmp_path / "made", "--json", file)
+    assert result.returncode == 0, result.stderr
+    written = json.loads(file.read_text())
+    shapes = [(own["processes"], own["threads"], own["precision"]) for own in written["layouts"]]
+    assert shapes == [*dict.fromkeys([(1, os.cpu_count(), "float32"), (1, 1, "float32")]), (2, 1, "float32")]
+    for own in written["layouts"]:
+        assert own["ratio"] == pytest.approx(own["parquet"] / own["resident"])
+        assert min(own["cpu_parquet"], own["cpu_resident"]) > 0
+        assert f"{own['parquet']:,.0f}" in result.stdout
+    alone, two = (next(own for own in written["layouts"] if (own["processes"], own["threads"]) == (number, 1)) for number in (1, 2))
+    assert written["scaling"][0]["parquet"] == pytest.approx(two["parquet"] / alone["parquet"])
+    assert "2 processes / 1 process, one torch thread each, float32" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("data", "--set", "run.seed=1"), "--set changes a --config; give one"),
+        (("data", "--memory", "1e6"), "--memory: '1e6' must be whole numbers above 0 with commas between them, such as 1,2"),
+        (("train", "--precisions", "float16"), "--precisions: 'float16' is none of float32, bfloat16"),
+        (("train", "--data", "nowhere"), "nowhere/split=train"),
+    ],
+)
+def test_what_cannot_be_read_or_trained_ends_in_one_line(arguments: tuple[str, ...], what: str) -> None:
+    result = bench(*arguments)
+    assert result.returncode == 2
+    assert what in result.stderr
+    assert result.stderr.strip().count("\n") == 0
