@@ -82,10 +82,15 @@ def rank(
     return Ranked(values, points, [doubt for formula in formulas for doubt in doubts(log, formula, scores, **settings)])
 
 
-def _models(tasks: Sequence[Task], reward: str, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
-    """Where the reward is a task's label on all rows, that task's own scores predict it: the estimate is doubly robust."""
-    task = next((task for task in tasks if task.label == reward and not task.space), None)
-    return {name: by_task[task.name] for name, by_task in scores.items()} if task else {}
+def _models(
+    tasks: Sequence[Task], reward: str, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
+) -> dict[str, NDArray[np.float64]]:
+    """Where the reward is a task's label, its own scores predict it, times those of the task whose event is its sample space."""
+    task = next((task for task in tasks if task.label == reward), None)
+    before = next((other for other in tasks if task and task.space and other.label == task.space and not other.space), None)
+    if task is None or (task.space and before is None):
+        return {}
+    return {name: by_task[task.name] * (by_task[before.name] if before else 1.0) for name, by_task in scores.items()}
 
 
 def _labels(table: ScoreTable, task: Task) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
