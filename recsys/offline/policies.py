@@ -82,9 +82,7 @@ def rank(
     return Ranked(values, points, [doubt for formula in formulas for doubt in doubts(log, formula, scores, **settings)])
 
 
-def _models(
-    tasks: Sequence[Task], reward: str, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
-) -> dict[str, NDArray[np.float64]]:
+def _models(tasks: Sequence[Task], reward: str, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
     """Where the reward is a task's label, its own scores predict it, times those of the task whose event is its sample space."""
     task = next((task for task in tasks if task.label == reward), None)
     before = next((other for other in tasks if task and task.space and other.label == task.space and not other.space), None)

@@ -71,7 +71,7 @@ def test_runs_that_are_no_seeds_of_one_candidate_are_refused(trained: Trained, t
 
 @pytest.fixture(scope="module")
 def requests(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A day of the training log in requests of a user, of whose rows one was shown, drawn uniformly; `hour` is left out."""
+    """A day of the training log in requests of a user, of whose rows one was shown, drawn uniformly."""
     table = pq.read_table(next((trained.log / "split=train").rglob("*.parquet")))
     users = table["user_id"].to_numpy()
     order = np.argsort(users, kind="stable")
@@ -84,6 +84,7 @@ def requests(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     chosen = np.zeros(len(users), np.int8)
     chosen[[np.flatnonzero(request == one)[np.argmax(draw[request == one])] for one in range(sizes.size)]] = 1
     columns = {"request": request, "was_shown": chosen, "chance": 1 / sizes[request]}
+    columns["conversion"] = table["conversion"].fill_null(0)
     path = tmp_path_factory.mktemp("requests") / "log.parquet"
     pq.write_table(pa.table({name: table[name] for name in table.schema.names} | columns), path)
     return path
@@ -91,7 +92,7 @@ def requests(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_policies_are_worth_what_their_formulas_say(trained: Trained, requests: Path, tmp_path: Path) -> None:
     models = [str(trained.run(name)) for name in ("equal", "emtl")]
-    columns = ["--request", "request", "--shown", "was_shown", "--propensity", "chance", "--reward", "click", "--user", "user_id"]
+    columns = ["--request", "request", "--shown", "was_shown", "--propensity", "chance", "--reward", "conversion", "--user", "user_id"]
     options = ["--policy", "ctr", "--at", "1,2", "--item-duration", "item_seconds", "--time", "time_ms"]
     comparison = evaluate(tmp_path / "out", *models, "--data", str(requests), *columns, *options)
     rows = pq.read_table(tmp_path / "out" / "scores").to_pandas()
@@ -100,12 +101,12 @@ def test_policies_are_worth_what_their_formulas_say(trained: Trained, requests: 
         policy = highest / highest.groupby(rows["log/request"]).transform("sum")
         weight = policy * rows["log/was_shown"] / rows["log/chance"]
         found = {part.estimator: part for part in comparison.policies if part.candidate == name}
-        ips = (weight * rows["log/click"]).sum() / rows["log/request"].nunique()
+        ips = (weight * rows["log/conversion"]).sum() / rows["log/request"].nunique()
         assert found["ips"].value == pytest.approx(ips, abs=1e-12)
-        assert found["snips"].value == pytest.approx((weight * rows["log/click"]).sum() / weight.sum(), abs=1e-12)
-        assert found["logged"].value == pytest.approx(rows.loc[rows["log/was_shown"] == 1, "log/click"].mean(), abs=1e-12)
-        model = rows[f"score/{name}/ctr"].astype(float)
-        doubly = (policy * model + weight * (rows["log/click"] - model)).sum() / rows["log/request"].nunique()
+        assert found["snips"].value == pytest.approx((weight * rows["log/conversion"]).sum() / weight.sum(), abs=1e-12)
+        assert found["logged"].value == pytest.approx(rows.loc[rows["log/was_shown"] == 1, "log/conversion"].mean(), abs=1e-12)
+        model = rows[f"score/{name}/ctr"].astype(float) * rows[f"score/{name}/cvr"].astype(float)
+        doubly = (policy * model + weight * (rows["log/conversion"] - model)).sum() / rows["log/request"].nunique()
         assert found["doubly_robust"].value == pytest.approx(doubly, abs=1e-12)
     assert {part.metric for part in comparison.estimates} >= {"recall@1", "ndcg@2", "rmse_by_duration"}
     assert any("was trained on rows up to" in warning and "evaluated on rows from" in warning for warning in comparison.warnings)
