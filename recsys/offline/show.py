@@ -36,6 +36,8 @@ def _show_challenger(console: Console, comparison: Comparison, part: Recommendat
     for task in comparison.tasks:
         table.add_row(task.name, *_cells(comparison, _deciding(comparison, name, task)))
     console.print(table)
+    if any(spread.candidate == name for spread in comparison.seeds):
+        console.print("intervals and p above are of the rows alone; the verdict takes the spread over seeds too", style="dim")
     console.print(part.words, highlight=False)
     for line in [*_others(comparison, name), *_seeds(comparison, name), *_slices(comparison, name)]:
         console.print(f"- {line}", highlight=False)
