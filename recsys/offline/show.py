@@ -24,7 +24,7 @@ def show(console: Console, comparison: Comparison) -> None:
         _show_challenger(console, comparison, part)
     _show_policies(console, comparison)
     for warning in comparison.warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False)
+        console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _show_challenger(console: Console, comparison: Comparison, part: Recommendation) -> None:
@@ -38,9 +38,9 @@ def _show_challenger(console: Console, comparison: Comparison, part: Recommendat
     console.print(table)
     if any(spread.candidate == name for spread in comparison.seeds):
         console.print("intervals and p above are of the rows alone; the verdict takes the spread over seeds too", style="dim")
-    console.print(part.words, highlight=False)
+    console.print(part.words, highlight=False, soft_wrap=True)
     for line in [*_others(comparison, name), *_seeds(comparison, name), *_slices(comparison, name)]:
-        console.print(f"- {line}", highlight=False)
+        console.print(line if line.startswith(" ") else f"- {line}", highlight=False, soft_wrap=True)
 
 
 def _deciding(comparison: Comparison, candidate: str, task: TaskSummary) -> Difference:
@@ -88,11 +88,11 @@ def _slices(comparison: Comparison, candidate: str) -> list[str]:
         return []
     certain = sorted((part for part in parts if part.verdict != "inconclusive"), key=lambda part: part.p_holm)
     questions = sum(not math.isnan(part.p) for part in parts)
-    lines = [f"{len(certain)} of {questions} slices differ beyond doubt (Holm's correction)"]
+    lines = [f"{len(certain)} of {questions} slices differ beyond doubt (Holm's correction; by the rows alone)"]
     for part in certain[:MOST_SLICES]:
         assert part.slice is not None
         where = f"{part.task} {part.metric} where {part.slice.column} is {part.slice.value}"
-        lines.append(f"  {where}: {_signed(part.difference)} ({_signed(part.low)} {_signed(part.high)}), {part.verdict}")
+        lines.append(f"    {where}: {_signed(part.difference)} ({_signed(part.low)} {_signed(part.high)}), {part.verdict}")
     return lines
 
 

@@ -162,10 +162,18 @@ class Findings:
         return corrected
 
     def _judged(self, part: Difference) -> Difference:
-        """A deciding metric on all rows by the same interval as the recommendation; anything else after correction, without a margin."""
+        """A deciding metric on all rows by the same interval as the recommendation; anything else after correction, without a margin.
+
+        Over several seeds, another metric on all rows has to stand against their spread too. A slice's verdict is of the rows alone.
+        """
         if part.slice is None and part.metric == self._metric(part.task):
             return part.model_copy(update={"verdict": self.verdicts(part.candidate)[part.task]})
-        verdict = judge(part.low, part.high, 0.0, higher_is_better(part.metric), p_better=part.p_holm, p_worse=part.p_holm)
+        low, high, p = part.low, part.high, part.p_holm
+        challenger = next(contender for contender in self.plan.challengers if contender.name == part.candidate)
+        if part.slice is None and self.plan.pairs(challenger):
+            over_seeds = self._over_seeds(self._place(part.task), challenger, part.metric).mean
+            low, high, p = over_seeds.low, over_seeds.high, max(p, over_seeds.p)
+        verdict = judge(low, high, 0.0, higher_is_better(part.metric), p_better=p, p_worse=p)
         return part.model_copy(update={"verdict": verdict})
 
     def verdicts(self, name: str) -> dict[str, Literal["better", "worse", "inconclusive"]]:
