@@ -46,11 +46,6 @@ def read_given(path: Path, log: LogRows, tasks: Sequence[Task]) -> NDArray[np.fl
     return scores
 
 
-def given_labels(path: Path) -> list[str]:
-    """The tasks whose labels lie beside the scores."""
-    return [name.removeprefix("label/") for name in ds.dataset(path, format="parquet").schema.names if name.startswith("label/")]
-
-
 def _places(path: Path, table: pa.Table, log: LogRows) -> NDArray[np.int64]:
     """(n,) each row's place in the log; every row of the log once."""
     codes = plain(table.column("file").combine_chunks()).dictionary_encode()
