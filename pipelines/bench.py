@@ -72,6 +72,7 @@ def metrics(
 def data(
     config: Annotated[Path | None, typer.Option(help="Job whose training split is read; a made log of 40 columns when left out.")] = None,
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override of --config.")] = [],  # noqa: B006
+    times: Annotated[int, typer.Option(min=1, help="How many times over that split is read, as one log.")] = 1,
     rows: Annotated[int, typer.Option(min=1, help="Rows of the made log.")] = 5_000_000,
     folder: Annotated[Path, typer.Option(help="Where the made log is kept.")] = Path("data/bench"),
     threads: Annotated[int, typer.Option(min=1, help="Threads of the reader and of the decoder.")] = 2,
@@ -91,7 +92,7 @@ def data(
     from recsys.config_file import load_config
 
     job = None if config is None else load_config(config, overrides)
-    settings = data.Settings(job, rows, folder, threads, repeats, memory_rows)
+    settings = data.Settings(job, times, rows, folder, threads, repeats, memory_rows)
     with Console(stderr=True).status("starting") as status:
         result = data.run(settings, status.update)
     print_data(Console(), result)

@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class Settings:
     """
 
     config: Config | None
+    times: int
     rows: int
     folder: Path
     threads: int
@@ -64,21 +66,17 @@ def run(settings: Settings, tell: Callable[[str], None] = lambda line: None) -> 
     """Speeds, ratios, memory and conditions, fit for JSON. `tell` hears what is done."""
     before = machine()
     config = settings.config or parse_config(document(wide_log(settings.folder, settings.rows, tell), wide_features()), "the wide log")
-    config = config.model_copy(update={"data": config.data.model_copy(update={"threads": settings.threads})})
+    config = _reading(config, threads=settings.threads)
     tell("statistics of the features")
     learned = fit_statistics(config.data.train, layout(config.features).features, settings.threads, config.data.store)
-    source = open_source(config.data.train, [*layout(config.features).needs, *label_needs(config.tasks, config.data.weight)])
-    rounds = []
-    for number in range(settings.repeats):
-        works = {"decoder": lambda: _decode(source, config), "reader": lambda: _read(config, learned)}
-        done: dict[str, Pass] = {}
-        for name in works if number % 2 else reversed(works):
-            tell(f"round {number + 1} of {settings.repeats}: {name}")
-            done[name] = _timed(works[name], source.rows)
-        rounds.append(done)
+    source = _source(config)
+    with tempfile.TemporaryDirectory() as folder:
+        files = repeated([file.path for file in source.files], settings.times, Path(folder) / "log")
+        rounds = _rounds(settings, _reading(config, train=files), learned, tell)
     return {
         "log": ", ".join(config.data.train),
-        "rows": source.rows,
+        "times": settings.times,
+        "rows": source.rows * settings.times,
         "columns": len(_columns(config)),
         "threads": settings.threads,
         "decoder": [asdict(done["decoder"]) for done in rounds],
@@ -88,6 +86,31 @@ def run(settings: Settings, tell: Callable[[str], None] = lambda line: None) -> 
         "memory": [asdict(memory) for memory in _curve(settings, config, learned, source, tell)],
         "conditions": before | {"load_after": machine()["load"]},
     }
+
+
+def _rounds(settings: Settings, config: Config, learned: Statistics, tell: Callable[[str], None]) -> list[dict[str, Pass]]:
+    """Both passes of each round, whichever was second before going first."""
+    source = _source(config)
+    works = {"reader": lambda: _read(config, learned), "decoder": lambda: _decode(source, config)}
+    with closing(_reader(config, learned).epoch(0)) as batches:
+        next(batches)  # what is imported at the first batch
+    rounds = []
+    for number in range(settings.repeats):
+        done = {}
+        for name in works if number % 2 else reversed(works):
+            tell(f"round {number + 1} of {settings.repeats}: {name}")
+            done[name] = _timed(works[name], source.rows)
+        rounds.append(done)
+    return rounds
+
+
+def _reading(config: Config, **changes: Any) -> Config:
+    """The configuration with other keys of `data`."""
+    return config.model_copy(update={"data": config.data.model_copy(update=changes)})
+
+
+def _source(config: Config) -> Source:
+    return open_source(config.data.train, [*layout(config.features).needs, *label_needs(config.tasks, config.data.weight)])
 
 
 def _timed(work: Callable[[], int], rows: int) -> Pass:
@@ -115,8 +138,11 @@ def _decode(source: Source, config: Config) -> int:
 
 def _read(config: Config, learned: Statistics) -> int:
     """Rows of the batches of one shuffled epoch."""
-    reader = Reader(config.data.train, config.data, layout(config.features), config.tasks, learned, seed=config.run.seed)
-    return sum(len(batch.weights) for batch in reader.epoch(0))
+    return sum(len(batch.weights) for batch in _reader(config, learned).epoch(0))
+
+
+def _reader(config: Config, learned: Statistics) -> Reader:
+    return Reader(config.data.train, config.data, layout(config.features), config.tasks, learned, seed=config.run.seed)
 
 
 def _curve(settings: Settings, config: Config, learned: Statistics, source: Source, tell: Callable[[str], None]) -> list[Memory]:
@@ -133,9 +159,8 @@ def _curve(settings: Settings, config: Config, learned: Statistics, source: Sour
 
 
 def _in_a_fresh_process(config: Config, learned: Statistics, files: Sequence[str]) -> Memory:
-    changed = config.model_copy(update={"data": config.data.model_copy(update={"train": list(files)})})
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_memory, (changed, learned))
+        return pool.apply(_memory, (_reading(config, train=list(files)), learned))
 
 
 def _memory(config: Config, learned: Statistics) -> Memory:

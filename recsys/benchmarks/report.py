@@ -65,8 +65,8 @@ def print_data(console: Console, result: dict[str, Any]) -> None:
             table.add_row(f"{own['rows']:,}", f"{own['peak']:,.0f}", f"{own['start']:,.0f}")
         console.print(table)
     console.print(
-        f"{result['log']}: {result['rows']:,} rows, {result['columns']} columns; {result['threads']} threads each, the reader has one more "
-        f"that puts batches together and checks pages' checksums; {len(result['reader'])} rounds in turn",
+        f"{result['log']}, {result['times']} time(s): {result['rows']:,} rows, {result['columns']} columns; "
+        f"{len(result['reader'])} rounds; {result['threads']} threads each, and one more of the reader's puts batches together",
         highlight=False,
         soft_wrap=True,
     )

@@ -110,17 +110,21 @@ class _Identity:
     def __call__(self, values: pa.Array, where: str) -> Ints:
         values = plain(values)
         ids, last = integers(values), self._offset + self._buckets - 1
-        bad = (ids < self._offset) | (ids > last)
-        if values.null_count:
-            bad &= valid(values)
-        if bad.any():
-            raise InputError(
-                f"{where}: id {ids[bad][0]} is outside {self._offset} .. {last} of table {self._table!r}; "
-                "raise its `buckets`, or set `encoding: hash`"
-            )
+        if len(ids) and (ids.min() < self._offset or ids.max() > last):  # or a null's place holds anything
+            bad = valid(values) & ((ids < self._offset) | (ids > last))
+            if bad.any():
+                self._refuse(int(ids[bad][0]), last, where)
         if self._offset:  # of the ids as they are, so that no narrow type overflows; where null the buffer may hold anything
             ids = ids.astype(np.int64, copy=False) - self._offset
-        return blank(ids.astype(row_type(self._buckets)) + 1, values)
+        rows = ids.astype(row_type(self._buckets))
+        rows += 1
+        return blank(rows, values)
+
+    def _refuse(self, found: int, last: int, where: str) -> None:
+        raise InputError(
+            f"{where}: id {found} is outside {self._offset} .. {last} of table {self._table!r}; "
+            "raise its `buckets`, or set `encoding: hash`"
+        )
 
 
 class _WithDefault:

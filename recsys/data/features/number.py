@@ -123,12 +123,13 @@ class _Number(Transform):
     def fill(self, batch: pa.RecordBatch, where: str, dense: NDArray[np.float32]) -> None:
         numbers = scaled(self._feature, batch.column(self._column), where)
         unknown = np.isnan(numbers)
-        numbers = np.where(unknown, self._unknown, numbers)
+        if unknown.any():
+            numbers = np.where(unknown, self._unknown, numbers)
         if self._feature.standardise:
-            numbers -= self._mean
+            numbers = numbers - self._mean  # not in place: without nulls these may be Arrow's own
             numbers /= self._deviation
         if self._feature.clip is not None:
-            np.clip(numbers, -self._feature.clip, self._feature.clip, out=numbers)
+            numbers = np.clip(numbers, -self._feature.clip, self._feature.clip)
         dense[:, 0] = numbers
         if self._feature.missing:
             dense[:, 1] = unknown
