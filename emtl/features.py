@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from emtl.gram import BLOCK
+
 
 def width(shared: Tensor) -> int:
     """F of a shared tensor (B, ...): the numbers of one row."""
@@ -25,11 +27,19 @@ def row_sums(gradients: Sequence[Sequence[Tensor | None]], shared: Sequence[Tens
         shared: tensors (B, ...); F counts the numbers of a row of all of them.
         signed: sum the gradients times the sign of the shared value.
     """
-    return torch.stack([torch.cat([_sum(part, tensor, signed) for part, tensor in zip(parts, shared, strict=True)]) for parts in gradients])
+    sums = [_sums(parts, tensor, signed) for parts, tensor in zip(zip(*gradients, strict=True), shared, strict=True)]
+    return torch.cat(sums, dim=1)
 
 
-def _sum(part: Tensor | None, shared: Tensor, signed: bool) -> Tensor:
-    if part is None:
-        return torch.zeros(width(shared), dtype=torch.float64, device=shared.device)
-    turned = part * shared.sign() if signed else part
-    return turned.reshape(len(shared), width(shared)).sum(0).double()
+def _sums(parts: Sequence[Tensor | None], shared: Tensor, signed: bool) -> Tensor:
+    """(K, width) of one shared tensor: in the gradients' precision within a block of rows, in float64 over blocks."""
+    features = width(shared)
+    rows = max(1, (BLOCK if shared.device.type == "cpu" else shared.numel()) // max(features, 1))
+    blocks = [None if part is None else part.reshape(len(shared), features).split(rows) for part in parts]
+    total = torch.zeros(len(parts), features, dtype=torch.float64, device=shared.device)
+    for number, values in enumerate(shared.detach().reshape(len(shared), features).split(rows)):
+        signs = values.sign() if signed else None  # of all tasks, while the block is in the cache
+        for task, own in enumerate(blocks):
+            if own is not None:
+                total[task] += (own[number] if signs is None else own[number] * signs).sum(0)
+    return total
