@@ -87,8 +87,9 @@ class Estimate(_Part):
 class Difference(_Part):
     """A candidate's metric minus the baseline's on the same rows.
 
-    low, high: 95 % interval. p: two-sided, of no difference; p_holm, p_fdr: corrected over all slices and tasks of the candidate's metric.
-    minimum_detectable: the difference that these rows would show with 80 % power; rows_needed: rows that would show this difference so.
+    low, high: 95 % interval; on all rows of candidates with several seeds it holds their spread too. p: two-sided, of no difference;
+    p_holm, p_fdr: corrected over all slices and tasks of the candidate's metric. minimum_detectable: the difference that these rows would
+    show with 80 % power; rows_needed: rows that would show this difference so; both without the spread over seeds.
     """
 
     candidate: str

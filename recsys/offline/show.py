@@ -37,7 +37,7 @@ def _show_challenger(console: Console, comparison: Comparison, part: Recommendat
         table.add_row(task.name, *_cells(comparison, _deciding(comparison, name, task)))
     console.print(table)
     if any(spread.candidate == name for spread in comparison.seeds):
-        console.print("intervals and p above are of the rows alone; the verdict takes the spread over seeds too", style="dim")
+        console.print("intervals and p hold the spread over training seeds and that of the rows", style="dim")
     console.print(part.words, highlight=False, soft_wrap=True)
     for line in [*_others(comparison, name), *_seeds(comparison, name), *_slices(comparison, name)]:
         console.print(line if line.startswith(" ") else f"- {line}", highlight=False, soft_wrap=True)

@@ -69,11 +69,8 @@ class Findings:
         ]
 
     def deciding(self, challenger: Contender, task: str) -> Uncertain:
-        """The difference that decides on a task: with seeds' spread and rows' where there are several runs, else with the rows' alone."""
-        place, metric = self._place(task), self._metric(task)
-        if self.plan.pairs(challenger):
-            return self._over_seeds(place, challenger, metric).mean
-        return self._uncertain_difference(place, challenger, metric)
+        """The difference that decides on a task."""
+        return self._uncertain_difference(self._place(task), challenger, self._metric(task))
 
     def _estimate(self, place: int, contender: Contender, metric: str) -> Estimate:
         part = self.measured[place]
@@ -98,6 +95,7 @@ class Findings:
 
     def _difference(self, place: int, challenger: Contender, metric: str) -> Difference:
         part, found = self.measured[place], self._uncertain_difference(place, challenger, metric)
+        of_rows = self._difference_of_rows(place, challenger, metric).deviation
         return Difference(
             candidate=challenger.name,
             task=part.task,
@@ -109,14 +107,22 @@ class Findings:
             p=found.p,
             p_holm=found.p,
             p_fdr=found.p,
-            method="delong" if metric == "auc" else "bootstrap",
-            minimum_detectable=minimum_detectable(found.deviation),
-            rows_needed=rows_needed(part.rows, found.value, found.deviation),
+            method="delong" if metric == "auc" and not self._holds_seeds(place, challenger) else "bootstrap",
+            minimum_detectable=minimum_detectable(of_rows),
+            rows_needed=rows_needed(part.rows, found.value, of_rows),
             verdict="inconclusive",
         )
 
     def _uncertain_difference(self, place: int, challenger: Contender, metric: str) -> Uncertain:
-        """What the rows say of it."""
+        """On all rows with the spread of seeds and rows where there are several runs; on a slice, and else, what the rows say of it."""
+        if self._holds_seeds(place, challenger):
+            return self._over_seeds(place, challenger, metric).mean
+        return self._difference_of_rows(place, challenger, metric)
+
+    def _holds_seeds(self, place: int, challenger: Contender) -> bool:
+        return self.measured[place].slice is None and bool(self.plan.pairs(challenger))
+
+    def _difference_of_rows(self, place: int, challenger: Contender, metric: str) -> Uncertain:
         reference, part = self.plan.reference, self.measured[place]
         if metric == "auc":
             return self._auc_difference(place, challenger)
@@ -162,18 +168,10 @@ class Findings:
         return corrected
 
     def _judged(self, part: Difference) -> Difference:
-        """A deciding metric on all rows by the same interval as the recommendation; anything else after correction, without a margin.
-
-        Over several seeds, another metric on all rows has to stand against their spread too. A slice's verdict is of the rows alone.
-        """
+        """A deciding metric on all rows as the recommendation has it; anything else after correction, without a margin."""
         if part.slice is None and part.metric == self._metric(part.task):
             return part.model_copy(update={"verdict": self.verdicts(part.candidate)[part.task]})
-        low, high, p = part.low, part.high, part.p_holm
-        challenger = next(contender for contender in self.plan.challengers if contender.name == part.candidate)
-        if part.slice is None and self.plan.pairs(challenger):
-            over_seeds = self._over_seeds(self._place(part.task), challenger, part.metric).mean
-            low, high, p = over_seeds.low, over_seeds.high, max(p, over_seeds.p)
-        verdict = judge(low, high, 0.0, higher_is_better(part.metric), p_better=p, p_worse=p)
+        verdict = judge(part.low, part.high, 0.0, higher_is_better(part.metric), p_better=part.p_holm, p_worse=part.p_holm)
         return part.model_copy(update={"verdict": verdict})
 
     def verdicts(self, name: str) -> dict[str, Literal["better", "worse", "inconclusive"]]:
