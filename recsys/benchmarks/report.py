@@ -87,12 +87,12 @@ def print_training(console: Console, result: dict[str, Any]) -> None:
     console.print(table)
     lines = [
         f"{own['processes']} processes / 1 process, one torch thread each, {own['precision']}: {own['parquet']:.2f} from parquet, "
-        f"{own['resident']:.2f} on the resident batch"
+        f"{own['resident']:.2f} on the resident batch, {own['cpu_parquet']:.2f} by processor time (what idle cores would give)"
         for own in result["scaling"]
     ]
     lines.append(f"samples/s: an epoch of {result['rows']:,} rows from parquet ({result['data']}), its start and reading included;")
     lines.append("resident: the same step on one batch that stays in memory, before and after that epoch;")
-    lines.append("/ peer: TorchEasyRec's 26,000 samples/s with 1 and 32,000 with 2 processes, both measured on 2 cores of another day")
+    lines.append("/ peer: TorchEasyRec's 26,000 samples/s with 1 and 32,000 with 2 processes, both measured on 2 cores once")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     _print_machine(console, result["conditions"])

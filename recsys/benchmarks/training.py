@@ -129,8 +129,10 @@ def _scaling(found: dict[Layout, list[dict[str, float]]]) -> list[dict[str, Any]
         one = found.get(Layout(1, 1, layout.precision))
         if layout.processes > 1 and one is not None:
             pairs = list(zip(measured, one, strict=True))
-            ratios = {name: [own[name] / alone[name] for own, alone in pairs] for name in ("parquet", "resident")}
-            medians = {name: statistics.median(values) for name, values in ratios.items()}
+            medians = {
+                name: statistics.median(own[name] / alone[name] * factor for own, alone in pairs)
+                for name, factor in (("parquet", 1), ("resident", 1), ("cpu_parquet", layout.processes))
+            }
             rows.append({"processes": layout.processes, "precision": layout.precision} | medians)
     return rows
 
