@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 from recsys.evaluation.comparison import Comparison, Difference, Recommendation, TaskSummary
 
 COLOURS = {"better": "green", "worse": "red", "inconclusive": "yellow"}
+WIDEST = 1000  # columns of a terminal
 MOST_SLICES = 12  # that are told of in the terminal; the page has all
 
 
@@ -30,17 +32,38 @@ def show(console: Console, comparison: Comparison) -> None:
 def _show_challenger(console: Console, comparison: Comparison, part: Recommendation) -> None:
     name = part.candidate
     console.print(f"\n{name} against {comparison.baseline}: {part.verdict}", style=f"bold {COLOURS[part.verdict]}", highlight=False)
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("task", "metric", "baseline", name, "difference", "95 % interval", "p", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("task", "metric", "verdict") else "right", no_wrap=True)
-    for task in comparison.tasks:
-        table.add_row(task.name, *_cells(comparison, _deciding(comparison, name, task)))
-    console.print(table)
+    console.print(_table(console, comparison, name))
     if any(spread.candidate == name for spread in comparison.seeds):
         console.print("intervals and p hold the spread over training seeds and that of the rows", style="dim")
     console.print(part.words, highlight=False, soft_wrap=True)
     for line in [*_others(comparison, name), *_seeds(comparison, name), *_slices(comparison, name)]:
         console.print(line if line.startswith(" ") else f"- {line}", highlight=False, soft_wrap=True)
+
+
+def _table(console: Console, comparison: Comparison, name: str) -> Table:
+    """A row a task. Where the terminal is too narrow for it the interval stands below the difference: no digit is cut off."""
+    rows = [(task.name, *_cells(comparison, _deciding(comparison, name, task))) for task in comparison.tasks]
+    headings = ("task", "metric", "baseline", name, "difference", "95 % interval", "p", "verdict")
+    wide = _filled(headings, rows, no_wrap=True)
+    needed = console.measure(wide, options=console.options.update(width=WIDEST)).maximum
+    if needed <= console.width:
+        return wide
+    return _filled(_stacked(headings), [_stacked(row) for row in rows], no_wrap=False)
+
+
+def _filled(headings: Sequence[str], rows: Sequence[Sequence[str]], *, no_wrap: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        left = heading in ("task", "metric", "verdict")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=no_wrap, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _stacked(row: Sequence[str]) -> tuple[str, ...]:
+    """The row with its sixth cell below its fifth."""
+    return (*row[:4], f"{row[4]}\n{row[5]}", *row[6:])
 
 
 def _deciding(comparison: Comparison, candidate: str, task: TaskSummary) -> Difference:
@@ -100,7 +123,7 @@ def _show_policies(console: Console, comparison: Comparison) -> None:
     if comparison.policies:
         table = Table(box=SIMPLE_HEAD, title="what the log says that choosing by a formula would earn a request", title_justify="left")
         for heading in ("candidate", "formula", "estimator", "value", "95 % interval", "to the baseline", "effective rows"):
-            table.add_column(heading, justify="left" if heading in ("candidate", "formula", "estimator") else "right")
+            table.add_column(heading, justify="left" if heading in ("candidate", "formula", "estimator") else "right", overflow="fold")
         for part in comparison.policies:
             ends = f"({_signed(part.difference_low)} {_signed(part.difference_high)})"
             against = "" if math.isnan(part.difference) else f"{_signed(part.difference)} {ends}"
@@ -113,7 +136,7 @@ def _show_policies(console: Console, comparison: Comparison) -> None:
         table = Table(box=SIMPLE_HEAD, title="what ranking by a formula gives each task (* on the Pareto front)", title_justify="left")
         objectives = list(comparison.trade_offs[0].values)
         for heading in ("candidate", "formula", *objectives):
-            table.add_column(heading, justify="right" if heading in objectives else "left")
+            table.add_column(heading, justify="right" if heading in objectives else "left", overflow="fold")
         for point in comparison.trade_offs:
             mark = "*" if point.on_front else ""
             table.add_row(point.candidate, point.formula + mark, *(_number(point.values[objective]) for objective in objectives))
