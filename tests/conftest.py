@@ -14,6 +14,8 @@ settings.load_profile("shared-cores")
 
 # Before torch is imported: threads that spin while they wait make tests crawl when the cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
