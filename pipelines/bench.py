@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.quiet import quieten
 from recsys.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(help="Measure what reading, training, strategies and metrics cost.", no_args_is_help=True)
 
@@ -30,8 +35,6 @@ def mto(
 ) -> None:
     """Time whole training steps of one MMoE under each strategy, strictly in turn with those of equal weights."""
     quieten()
-    from rich.console import Console
-
     from recsys.benchmarks import mto
     from recsys.benchmarks.report import print_result
 
@@ -40,11 +43,7 @@ def mto(
         if scope not in mto.SCOPES:
             raise InputError(f"--scopes: {scope!r} is none of {', '.join(mto.SCOPES)}")
     settings = mto.Settings(tuple(strategies.split(",")), scopes_given, batch, steps, repeats)
-    with Console(stderr=True).status("starting") as status:
-        result = mto.run(settings, status.update)
-    print_result(Console(), result)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    _measure(partial(mto.run, settings), print_result, json_file)
 
 
 @app.command()
@@ -56,16 +55,10 @@ def metrics(
 ) -> None:
     """Measure exact metrics and their significance: seconds and memory. It takes minutes; fewer rows make it shorter."""
     quieten()
-    from rich.console import Console
-
     from recsys.benchmarks import metrics
     from recsys.benchmarks.report import print_measured
 
-    with Console(stderr=True).status("starting") as status:
-        result = metrics.run(metrics.Settings(file_rows, rows, replicates), status.update)
-    print_measured(Console(), result)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    _measure(partial(metrics.run, metrics.Settings(file_rows, rows, replicates)), print_measured, json_file)
 
 
 @app.command()
@@ -85,19 +78,13 @@ def data(
     if overrides and config is None:
         raise InputError("--set changes a --config; give one")
     quieten()
-    from rich.console import Console
-
     from recsys.benchmarks import data
     from recsys.benchmarks.report import print_data
     from recsys.config_file import load_config
 
     job = None if config is None else load_config(config, overrides)
     settings = data.Settings(job, times, rows, folder, threads, repeats, memory_rows)
-    with Console(stderr=True).status("starting") as status:
-        result = data.run(settings, status.update)
-    print_data(Console(), result)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    _measure(partial(data.run, settings), print_data, json_file)
 
 
 @app.command()
@@ -117,15 +104,22 @@ def train(
         if precision not in ("float32", "bfloat16"):
             raise InputError(f"--precisions: {precision!r} is none of float32, bfloat16")
     quieten()
-    from rich.console import Console
-
     from recsys.benchmarks import training
     from recsys.benchmarks.report import print_training
 
     settings = training.Settings(log, rows, folder, batch, repeats, wanted, numbers)
+    _measure(partial(training.run, settings), print_training, json_file)
+
+
+def _measure(
+    run: Callable[[Callable[[str], None]], dict[str, Any]], show: Callable[[Console, dict[str, Any]], None], json_file: Path | None
+) -> None:
+    """Run a benchmark, which says how far it is, and show its result to people and machines."""
+    from rich.console import Console
+
     with Console(stderr=True).status("starting") as status:
-        result = training.run(settings, status.update)
-    print_training(Console(), result)
+        result = run(status.update)
+    show(Console(), result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
 

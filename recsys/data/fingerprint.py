@@ -20,15 +20,20 @@ def fingerprint(plan: Plan, files: Sequence[SourceFile]) -> Fingerprint:
 
     Two equal fingerprints have the same rows in the same order, on any number of ranks and wherever the files were moved together.
     """
-    folder = os.path.commonprefix([file.name for file in files]).rpartition("/")[0] + "/"  # noqa: RUF071 (some names may be URIs)
     return {
         "seed": plan.seed,
         "batch_size": plan.step_rows * plan.streams,
         "streams": plan.streams,
         "window": plan.window_rows,
         "shuffle": plan.shuffle,
-        "files": {file.name.removeprefix(folder): file.footer for file in files},
+        "files": dict(zip(short_names([file.name for file in files]), (file.footer for file in files), strict=True)),
     }
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Files by their path below the folder that all are in."""
+    folder = os.path.commonprefix(names).rpartition("/")[0] + "/"  # noqa: RUF071 (some names may be URIs)
+    return [name.removeprefix(folder) for name in names]
 
 
 def digest(of: Fingerprint) -> str:

@@ -43,6 +43,11 @@ class Damage(InputError):
         self.rows = rows
 
 
+def kind_of(error: InputError) -> Kind:
+    """The kind of damage; what the transforms refuse is a value."""
+    return error.kind if isinstance(error, Damage) else "value"
+
+
 class Guard:
     """Knows what is to be skipped, says what was, and notices a read that hangs.
 
@@ -61,7 +66,7 @@ class Guard:
 
     def skip(self, error: InputError) -> Kind:
         """The kind of the damage, which is told once; raises the error when it is not to be skipped."""
-        kind: Kind = error.kind if isinstance(error, Damage) else "value"
+        kind = kind_of(error)
         if getattr(self._on_error, kind) == "stop":
             raise error
         if str(error) not in self._told:

@@ -73,7 +73,7 @@ class Reader:
         self._name, self._skipped = ", ".join(paths), np.zeros(len(KINDS), np.int64)
         self._source = open_source(paths, self._transforms.needs, config.threads, config.store, self._guard)
         self._plan = Plan(
-            groups=[(i, j, rows) for i, file in enumerate(self._source.files) for j, rows in enumerate(file.groups)],
+            groups=self._source.groups,
             streams=config.streams,
             step_rows=batch_size // config.streams,
             window_rows=config.window,

@@ -92,6 +92,11 @@ class Source:
         return sum(sum(file.groups) for file in self.files)
 
     @property
+    def groups(self) -> list[tuple[int, int, int]]:
+        """(file, row group, rows) of each row group."""
+        return [(place, group, rows) for place, file in enumerate(self.files) for group, rows in enumerate(file.groups)]
+
+    @property
     def lost_rows(self) -> int:
         """Rows that are left out with their files; a file whose footer can't be read is taken to have as many as the others on average."""
         average = -(-self.rows // max(1, len(self.files)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,21 @@ def seconds_since_1970(times: NDArray[Any]) -> NDArray[np.float64]:
     if times.dtype.kind == "M":
         return times.astype("datetime64[ns]").astype(np.int64) / 1e9
     numbers = times.astype(np.float64)
-    largest, divisor = float(np.nanmax(np.abs(numbers), initial=0.0)), 1.0
+    return numbers / per_second(float(np.nanmax(np.abs(numbers), initial=0.0)))
+
+
+def per_second(largest: float) -> int:
+    """1, 1,000, 1,000,000 or 1,000,000,000: the unit of times of which this is the largest."""
+    divisor = 1
     while largest / divisor > _LARGEST_SECONDS:
         divisor *= 1000
-    return numbers / divisor
+    return divisor
+
+
+def seconds_of_date(day: date) -> float:
+    """Seconds since 1970 of a datetime, in UTC where it has no zone, or of a date's beginning."""
+    begin = day if isinstance(day, datetime) else datetime(day.year, day.month, day.day)
+    return begin.replace(tzinfo=begin.tzinfo or UTC).timestamp()
 
 
 def readable(seconds: float) -> str:
@@ -44,6 +55,6 @@ def time_range(files: Sequence[SourceFile], column: str) -> tuple[float, float] 
                 ends += [chunk.statistics.min, chunk.statistics.max]
     if not ends:
         return None
-    numbers = [end.replace(tzinfo=end.tzinfo or UTC).timestamp() if isinstance(end, datetime) else end for end in ends]
+    numbers = [seconds_of_date(end) if isinstance(end, date) else end for end in ends]
     seconds = seconds_since_1970(np.array([min(numbers), max(numbers)]))
     return float(seconds[0]), float(seconds[1])

@@ -6,20 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from recsys.config import Task
 from recsys.config_file import nearest
-from recsys.data.fingerprint import digest
-from recsys.data.listing import files_beside
-from recsys.data.schema import FILE_NAME as SCHEMA
+from recsys.data.fingerprint import digest, short_names
 from recsys.data.schema import Schema
 from recsys.data.source import Source, open_source
-from recsys.data.stores import PATIENCE
 from recsys.data.times import readable, seconds_since_1970
 from recsys.errors import InputError
 from recsys.evaluation.compare.assemble import compare
@@ -28,11 +23,10 @@ from recsys.evaluation.compare.table import ScoreTable
 from recsys.evaluation.comparison import Comparison, Data
 from recsys.offline.policies import Exposure, parse_all, rank
 from recsys.offline.request import Request
-from recsys.offline.rows import short_names
 from recsys.offline.sources import Entry, Fetch, find
 from recsys.offline.spec import parse_specs
 from recsys.offline.trust import overlaps, shared_tasks
-from recsys.tracking.environment import PACKAGES
+from recsys.tracking.environment import package_versions
 
 HOUR = "hour"
 
@@ -88,7 +82,7 @@ def evaluate(question: Question, fetch: Fetch, score: Callable[[Request], None],
     baseline = _baseline(question, entries)
     formulas = parse_all(question.formulas, tasks)
     source = open_source(question.data, [])
-    schema = _schema(question.data)
+    schema = Schema.beside(question.data)
     user, clock = question.user or (schema.user if schema else None), question.time or (schema.time if schema else None)
     plan = _plan(question, entries, tasks, baseline, user, clock, advance)
     request = _request(question, entries, plan, source)
@@ -104,7 +98,7 @@ def evaluate(question: Question, fetch: Fetch, score: Callable[[Request], None],
         command=question.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=time.perf_counter() - started,
-        versions=_versions(),
+        versions=package_versions(),
         data=_data(question.data, source, table, user, clock),
         baseline=baseline,
         candidates=[contender.candidate for contender in plan.contenders],
@@ -126,15 +120,6 @@ def _baseline(question: Question, entries: Sequence[Entry]) -> str:
     if question.baseline is not None and question.baseline not in names:
         raise InputError(f"--baseline: no candidate is called {question.baseline!r}{nearest(question.baseline, names)}")
     return question.baseline or names[0]
-
-
-def _schema(paths: Sequence[str]) -> Schema | None:
-    """The description that lies beside the log, the nearest one."""
-    found = next(iter(files_beside(paths[0], SCHEMA, PATIENCE)), None)
-    if found is None:
-        return None
-    with found.filesystem.open_input_stream(found.path) as stream:
-        return Schema(**yaml.safe_load(stream.read()))
 
 
 def _plan(
@@ -207,13 +192,3 @@ def _data(paths: list[str], source: Source, table: ScoreTable, user: str | None,
 def _unknown_users(user: str | None) -> Iterable[str]:
     if user is None:
         yield "No column names the user (--user), so rows are taken as independent; intervals are too narrow where users have several."
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Task
-from recsys.data.arrow import floats, plain
 from recsys.errors import InputError
 from recsys.evaluation.compare.table import ScoreTable
 from recsys.evaluation.comparison import PolicyValue, TradeOff
@@ -68,11 +67,11 @@ def rank(
         return Ranked([], points, [])
     log = ExposureLog.of(
         table.log(exposure.request),
-        _column(table, exposure.shown) if exposure.shown else np.ones(table.rows),
-        _column(table, exposure.propensity),
+        table.numbers(exposure.shown) if exposure.shown else np.ones(table.rows),
+        table.numbers(exposure.propensity),
         table.clusters,
     )
-    reward = Reward(exposure.reward, _column(table, exposure.reward), _models(tasks, exposure.reward, scores))
+    reward = Reward(exposure.reward, table.numbers(exposure.reward), _models(tasks, exposure.reward, scores))
     settings = {"temperature": exposure.temperature}
     values = [
         value
@@ -97,10 +96,6 @@ def _labels(table: ScoreTable, task: Task) -> tuple[NDArray[np.float32], NDArray
     labels, counts = np.zeros(table.rows, np.float32), np.zeros(table.rows, bool)
     labels[found.rows], counts[found.rows] = found.labels, True
     return labels, counts
-
-
-def _column(table: ScoreTable, column: str) -> NDArray[np.float64]:
-    return floats(plain(table.log(column).combine_chunks()))
 
 
 def _refuse_missing(scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from recsys.data.arrow import plain
 from recsys.data.columns import Rows
 from recsys.data.decode import Decoder
+from recsys.data.fingerprint import short_names
 from recsys.data.guard import Guard
 from recsys.data.layout import layout
 from recsys.data.plan import Plan, Window
@@ -37,8 +38,7 @@ class LogRows:
         self._columns, self._hours = list(request.columns), request.hours
         self._read = list(dict.fromkeys([*(need.column for need in request.needs), *self._transforms.columns]))
         self.source = open_source(request.data, [*self._transforms.needs, *request.needs])
-        groups = [(file, group, rows) for file, of_file in enumerate(self.source.files) for group, rows in enumerate(of_file.groups)]
-        plan = Plan(groups, streams=1, step_rows=PART_ROWS, window_rows=PART_ROWS, seed=0, shuffle=False)
+        plan = Plan(self.source.groups, streams=1, step_rows=PART_ROWS, window_rows=PART_ROWS, seed=0, shuffle=False)
         self.parts = plan.windows(0)
         self.names = short_names([file.name for file in self.source.files])
         self._group_starts = [np.cumsum([0, *file.groups]) for file in self.source.files]
@@ -69,12 +69,6 @@ class LogRows:
     def _labels(self, rows: Rows) -> dict[str, pa.Array]:
         columns = {f"label/{task.name}": pa.array(rows.labels[:, place]) for place, task in enumerate(self._tasks)}
         return columns | {f"valid/{task.name}": pa.array(rows.masks[:, place]) for place, task in enumerate(self._tasks)}
-
-
-def short_names(names: list[str]) -> list[str]:
-    """Files by their path below the folder that all are in."""
-    folder = os.path.commonprefix(names).rpartition("/")[0] + "/"  # noqa: RUF071 (some names may be URIs)
-    return [name.removeprefix(folder) for name in names]
 
 
 def write_parts(request: Request, log: LogRows, stripes: Mapping[str, Stripes], world: World, advance: Callable[[], None]) -> None:

@@ -18,12 +18,18 @@ def environment_tags() -> dict[str, str]:
         "world_size": os.environ.get("WORLD_SIZE", "1"),
         "version.python": platform.python_version(),
     }
+    return tags | {f"version.{package}": version for package, version in package_versions().items()} | git_tags()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of those of PACKAGES that are installed."""
+    found = {}
     for package in PACKAGES:
         try:
-            tags[f"version.{package}"] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return tags | git_tags()
+    return found
 
 
 def git_tags() -> dict[str, str]:

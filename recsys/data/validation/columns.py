@@ -13,11 +13,10 @@ from recsys.data.validation.sketch import Distinct
 
 @dataclass
 class ColumnProfile:
-    """One column: rows, rows without a value, list elements, the longest list, and the different values (of lists: elements)."""
+    """One column: rows, rows without a value, the longest list, and the different values (of lists: elements)."""
 
     rows: int = 0
     missing: int = 0
-    elements: int = 0
     longest: int = 0
     distinct: Distinct = field(default_factory=Distinct)
 
@@ -31,7 +30,6 @@ class ColumnProfile:
         if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
             self.longest = max(self.longest, pc.max(pc.list_value_length(values)).as_py() or 0)
             values = values.flatten()
-        self.elements += len(values)
         if not pa.types.is_nested(values.type):
             present = (values.dictionary if pa.types.is_dictionary(values.type) else values.unique()).drop_null()
             self.distinct.add(value_hashes(present))
@@ -40,6 +38,5 @@ class ColumnProfile:
         """Take in what another has seen."""
         self.rows += other.rows
         self.missing += other.missing
-        self.elements += other.elements
         self.longest = max(self.longest, other.longest)
         self.distinct.merge(other.distinct)

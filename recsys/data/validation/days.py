@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.data.arrow import plain
 from recsys.data.hashing import integers
+from recsys.data.times import per_second
 
 DAY = 86_400  # seconds
 _PARTITION = re.compile(r"/(?:date|day|dt|ds)=(\d{4})-?(\d{2})-?(\d{2})(?:/|$)")
@@ -44,10 +45,7 @@ def seconds_of_integers(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     if 19_000_101 <= largest <= 21_001_231 and int(numbers.min(initial=largest)) >= 19_000_101:
         days = (numbers // 10_000 - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (numbers // 100 % 100 - 1)
         return (days.astype("datetime64[D]") + (numbers % 100 - 1)).astype("datetime64[s]").astype(np.int64)
-    for limit, factor in ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000)):
-        if largest < limit:
-            return numbers // factor
-    return numbers // 1_000_000_000
+    return numbers // per_second(largest)
 
 
 def day_numbers(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -63,8 +61,3 @@ def day_name(number: int) -> str:
 def day_number(name: str) -> int:
     """Days since 1970 of 2022-04-25."""
     return (date.fromisoformat(name) - date(1970, 1, 1)).days
-
-
-def moment(stamp: int) -> str:
-    """2022-04-25 12:30:00 (UTC) of seconds since 1970."""
-    return datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -30,11 +30,6 @@ class Findings:
         """Note what a person should look at."""
         self._add(Finding("warning", check, message))
 
-    def extend(self, others: Findings) -> None:
-        """Take in other findings."""
-        for line in others.lines:
-            self._add(line)
-
     @property
     def errors(self) -> list[str]:
         """The messages of the errors."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -12,7 +14,8 @@ import pyarrow.parquet as pq
 
 from recsys.config import BinaryTask, Config, Task
 from recsys.data.source import Need, Source, SourceFile, open_source
-from recsys.data.validation.days import DAY, day_number, moment, partition_day, seconds_of_integers
+from recsys.data.times import readable, seconds_of_date
+from recsys.data.validation.days import DAY, day_number, partition_day, seconds_of_integers
 from recsys.data.validation.findings import Findings, some
 from recsys.data.validation.notes import Notes
 from recsys.errors import InputError
@@ -25,19 +28,23 @@ class Footers:
     """The files of a split. first, last: the earliest and the latest time (seconds since 1970), where footers or folders tell."""
 
     source: Source
-    group_rows: list[int] = field(default_factory=list)
     bytes: int = 0
     first: int | None = None
     last: int | None = None
-    days: set[str] = field(default_factory=set)
+
+    @property
+    def group_rows(self) -> list[int]:
+        """Rows of each row group."""
+        return [rows for _, _, rows in self.source.groups]
 
     @property
     def groups(self) -> str:
         """Row groups and their sizes in words."""
-        if not self.group_rows:
+        sizes = self.group_rows
+        if not sizes:
             return "none"
-        least, most = min(self.group_rows), max(self.group_rows)
-        return f"{len(self.group_rows):,} of {most:,} rows" if least == most else f"{len(self.group_rows):,} of {least:,} to {most:,} rows"
+        least, most = min(sizes), max(sizes)
+        return f"{len(sizes):,} of {most:,} rows" if least == most else f"{len(sizes):,} of {least:,} to {most:,} rows"
 
 
 def read_footers(config: Config, split: str, needs: Sequence[Need], time: str | None, found: Findings) -> Footers:
@@ -73,7 +80,7 @@ def _open(config: Config, split: str, needs: Sequence[Need], found: Findings) ->
 def check_footers(config: Config, splits: dict[str, Footers], found: Findings) -> None:
     """What only shows between splits: a file in two of them, and times that overlap."""
     names = {split: {file.name for file in footers.source.files} for split, footers in splits.items()}
-    for left, right in _pairs(splits):
+    for left, right in combinations(splits, 2):
         if shared := sorted(names[left] & names[right]):
             found.error(
                 "splits",
@@ -96,13 +103,13 @@ def check_types(needs: Sequence[Need], splits: dict[str, Footers], found: Findin
 
 def check_order(ranges: dict[str, tuple[int | None, int | None]], found: Findings) -> None:
     """Warn where a split begins before the one ahead of it has ended: a model is then judged on its own past."""
-    for left, right in _pairs(ranges):
+    for left, right in combinations(ranges, 2):
         last, first = ranges[left][1], ranges[right][0]
         if last is not None and first is not None and first <= last:
             found.warning(
                 "time order",
-                f"data.{right} begins at {moment(first)}, {(last - first) / 3600:,.1f} h before data.{left} ends at {moment(last)} (UTC): "
-                "the model may have seen the future of what it is judged on; split by time",
+                f"data.{right} begins at {readable(first)}, {(last - first) / 3600:,.1f} h before data.{left} ends at {readable(last)} "
+                "(UTC): the model may have seen the future of what it is judged on; split by time",
             )
 
 
@@ -157,14 +164,11 @@ def _read_footer(file: SourceFile, opened: pq.ParquetFile, footers: Footers, lab
     leaves = {metadata.schema.column(position).path: position for position in range(metadata.num_columns)}
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        footers.group_rows.append(row_group.num_rows)
         footers.bytes += row_group.total_byte_size
         for column, bounds in labels.items():
             bounds.add(file.name, group, row_group.num_rows, row_group.column(leaves[column]).statistics)
         if time in leaves:
             _widen(footers, row_group.column(leaves[time]).statistics)
-    if day := partition_day(file.name):
-        footers.days.add(day)
 
 
 def _widen(footers: Footers, statistics: pq.Statistics | None) -> None:
@@ -188,8 +192,7 @@ def _stamp(bound: Any) -> int | None:
     """Seconds since 1970 of a footer's bound: an integer, a date or a time."""
     if isinstance(bound, int):
         return int(seconds_of_integers(np.array([bound], np.int64))[0])
-    stamp = np.datetime64(bound, "s") if hasattr(bound, "isoformat") else None
-    return None if stamp is None else int(stamp.astype(np.int64))
+    return int(seconds_of_date(bound)) if isinstance(bound, date) else None
 
 
 def _advise_on_groups(footers: Footers, split: str, streams: int, found: Findings) -> None:
@@ -210,8 +213,3 @@ def _advise_on_groups(footers: Footers, split: str, streams: int, found: Finding
             f"data.{split}: {len(rows):,} row groups of {median(rows):,.0f} rows (median) cost more to open than to decode; "
             "write groups of 32,768 to 65,536 rows",
         )
-
-
-def _pairs(splits: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    names = list(splits)
-    return ((left, right) for position, left in enumerate(names) for right in names[position + 1 :])

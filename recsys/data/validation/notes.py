@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recsys.config import DataConfig
-from recsys.data.guard import Damage, Guard, Kind
+from recsys.data.guard import Guard, Kind, kind_of
 from recsys.data.validation.findings import Findings
 from recsys.errors import InputError
 
@@ -18,7 +18,7 @@ class Notes(Guard):
 
     def skip(self, error: InputError) -> Kind:
         """Note it."""
-        kind: Kind = error.kind if isinstance(error, Damage) else "value"
+        kind = kind_of(error)
         file, _, what = str(error).partition(": ")
         self._files.setdefault((kind, what), []).append(file)
         return kind
@@ -42,4 +42,4 @@ class Silence(Guard):
 
     def skip(self, error: InputError) -> Kind:
         """Go on."""
-        return error.kind if isinstance(error, Damage) else "value"
+        return kind_of(error)

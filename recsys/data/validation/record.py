@@ -6,7 +6,8 @@ from typing import Any
 
 from recsys.data.features import Feature
 from recsys.data.layout import Layout, layout
-from recsys.data.validation.days import day_name, moment
+from recsys.data.times import readable
+from recsys.data.validation.days import day_name
 from recsys.data.validation.labels import Rates
 from recsys.data.validation.scan import UNKNOWN_DAY, Scan
 from recsys.data.validation.sketch import collision_share
@@ -33,8 +34,8 @@ def split_record(validation: Validation, split: str) -> dict[str, Any]:
         "files": len(footers.source.files),
         "row_groups": footers.groups,
         "bytes": footers.bytes,
-        "from": None if first is None else moment(first),
-        "to": None if last is None else moment(last),
+        "from": None if first is None else readable(first),
+        "to": None if last is None else readable(last),
         "repeats": part.hashes.repeats() if part else None,
     }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 from recsys.config import Config
-from recsys.data.layout import label_needs, layout
+from recsys.data.layout import Layout, label_needs, layout
 from recsys.data.source import Need
 from recsys.data.statistics import fit_statistics
 from recsys.data.transforms import Transforms
@@ -22,7 +23,7 @@ def check_rows(validation: Validation, advance: Callable[[int], None] = lambda r
     config, found = validation.config, validation.found
     features = layout(config.features)
     notes = Notes(config.data, found)
-    transforms = _transforms(config, found) if validation.footers["train"].source.rows else None
+    transforms = _transforms(config, features, found) if validation.footers["train"].source.rows else None
     plan = Plan(
         columns=_columns(config, features.needs, validation.time),
         numeric=sorted({need.column for need in features.needs if need.kind != "id" and not need.lists}),
@@ -45,9 +46,8 @@ def _columns(config: Config, needs: list[Need], time: str | None) -> list[str]:
     return list(dict.fromkeys([*read, *([time] if time else [])]))
 
 
-def _transforms(config: Config, found: Findings) -> Transforms | None:
+def _transforms(config: Config, features: Layout, found: Findings) -> Transforms | None:
     """The transforms that training would use; None, and an error found, where the training files don't let them be learned."""
-    features = layout(config.features)
     try:
         # What it would be stopped by is told by the pass over all rows.
         statistics = fit_statistics(
@@ -82,11 +82,9 @@ def _check_repeats(validation: Validation) -> None:
             about = "about " if part.hashes.factor > 1 else ""
             sure = "drop them, they are one event" if validation.time else "name `data.time` to tell whether they are one event"
             found.warning("repeats", f"data.{split}: {about}{repeats:,} rows repeat an earlier one in every column that is read; {sure}")
-    names = list(scans)
-    for position, left in enumerate(names):
-        for right in names[position + 1 :]:
-            if shared := scans[left].hashes.shared_with(scans[right].hashes):
-                _report_shared(validation, left, right, shared)
+    for left, right in combinations(scans, 2):
+        if shared := scans[left].hashes.shared_with(scans[right].hashes):
+            _report_shared(validation, left, right, shared)
 
 
 def _report_shared(validation: Validation, left: str, right: str, shared: int) -> None:

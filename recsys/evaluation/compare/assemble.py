@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.arrow import floats, plain
 from recsys.evaluation.bootstrap import bootstrap
 from recsys.evaluation.compare.curves import curves_of
 from recsys.evaluation.compare.findings import Findings
@@ -44,7 +43,7 @@ def compare(table: ScoreTable, plan: Plan) -> Result:
     """
     for challenger in plan.challengers:
         plan.pairs(challenger)
-    slices = [(values, codes) for values, codes in map(table.slices, plan.slices)]
+    slices = list(map(table.slices, plan.slices))
     within = _within(table, plan)
     measured: list[Measured] = []
     curves: list[Curve] = []
@@ -73,7 +72,7 @@ def _within(table: ScoreTable, plan: Plan) -> Within:
     requests = group_codes(table.log(plan.request)) if plan.request else None
     durations: NDArray[np.float64] | None = None
     if plan.duration:
-        durations = np.nan_to_num(floats(plain(table.log(plan.duration).combine_chunks())), nan=0.0)
+        durations = np.nan_to_num(table.numbers(plan.duration), nan=0.0)
     return Within(requests, plan.at, durations, plan.group is not None)
 
 

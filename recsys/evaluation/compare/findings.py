@@ -69,8 +69,11 @@ class Findings:
         ]
 
     def deciding(self, challenger: Contender, task: str) -> Uncertain:
-        """The difference that decides on a task."""
-        return self._uncertain_difference(self._place(task), challenger, self._metric(task))
+        """The difference that decides on a task: with the spread of seeds and rows where there are several runs, else what the rows say."""
+        place, metric = self._place(task), self._metric(task)
+        if self._holds_seeds(place, challenger):
+            return self._over_seeds(place, challenger, metric).mean
+        return self._difference_of_rows(place, challenger, metric)
 
     def _estimate(self, place: int, contender: Contender, metric: str) -> Estimate:
         part = self.measured[place]
@@ -94,8 +97,9 @@ class Findings:
         )
 
     def _difference(self, place: int, challenger: Contender, metric: str) -> Difference:
-        part, found = self.measured[place], self._uncertain_difference(place, challenger, metric)
-        of_rows = self._difference_of_rows(place, challenger, metric).deviation
+        part, of_rows = self.measured[place], self._difference_of_rows(place, challenger, metric)
+        seeds = self._holds_seeds(place, challenger)
+        found = self._over_seeds(place, challenger, metric).mean if seeds else of_rows
         return Difference(
             candidate=challenger.name,
             task=part.task,
@@ -107,19 +111,14 @@ class Findings:
             p=found.p,
             p_holm=found.p,
             p_fdr=found.p,
-            method="delong" if metric == "auc" and not self._holds_seeds(place, challenger) else "bootstrap",
-            minimum_detectable=minimum_detectable(of_rows),
-            rows_needed=rows_needed(part.rows, found.value, of_rows),
+            method="delong" if metric == "auc" and not seeds else "bootstrap",
+            minimum_detectable=minimum_detectable(of_rows.deviation),
+            rows_needed=rows_needed(part.rows, found.value, of_rows.deviation),
             verdict="inconclusive",
         )
 
-    def _uncertain_difference(self, place: int, challenger: Contender, metric: str) -> Uncertain:
-        """On all rows with the spread of seeds and rows where there are several runs; on a slice, and else, what the rows say of it."""
-        if self._holds_seeds(place, challenger):
-            return self._over_seeds(place, challenger, metric).mean
-        return self._difference_of_rows(place, challenger, metric)
-
     def _holds_seeds(self, place: int, challenger: Contender) -> bool:
+        """Whether a difference's interval holds the spread over seeds: on all rows, of several runs."""
         return self.measured[place].slice is None and bool(self.plan.pairs(challenger))
 
     def _difference_of_rows(self, place: int, challenger: Contender, metric: str) -> Uncertain:

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from recsys.config import Task
+from recsys.data.arrow import floats, plain
 from recsys.errors import InputError
 from recsys.evaluation.comparison import Slice
 from recsys.evaluation.groups import group_codes
@@ -75,6 +76,10 @@ class ScoreTable:
     def log(self, column: str) -> pa.ChunkedArray:
         """(rows,) a column of the log."""
         return self._data.to_table(columns=[f"log/{column}"]).column(0)
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """(rows,) a column of numbers of the log, NaN where null."""
+        return floats(plain(self.log(column).combine_chunks()))
 
     def task(self, task: Task, runs: list[str]) -> TaskRows:
         """What counts for a task."""

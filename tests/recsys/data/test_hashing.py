@@ -3,28 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hash_definition import MASK, hash_bytes, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from recsys.data.hashing import buckets_of, hash_integers, hash_strings, hash_tuples, hashed_rows
-
-MASK = 2**64 - 1
-
-
-def step(word: int) -> int:
-    """The documented definition, in Python's integers."""
-    z = (word + 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
-    return z ^ z >> 31
-
-
-def hash_bytes(data: bytes) -> int:
-    value = step(len(data))
-    for start in range(0, len(data), 8):
-        value = step(value ^ int.from_bytes(data[start : start + 8], "little"))
-    return value
 
 
 def test_golden_values() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from hash_definition import MASK, hash_bytes, step
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -20,29 +21,17 @@ from recsys.data.transforms import Transforms
 
 INTEGERS = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
 TEXTS = [pa.string(), pa.large_string()]
-MASK = 2**64 - 1
-
-
-def step(word: int) -> int:
-    """The hash of a word, in Python's integers, as recsys/data/hashing.py defines it."""
-    z = (word + 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
-    return z ^ z >> 31
 
 
 def hash_of(value: Any) -> int:
     """The hash of an integer, a string or a tuple."""
     if isinstance(value, int):
         return step(value & MASK)
-    if isinstance(value, tuple):
-        result, words = step(len(value)), [hash_of(part) for part in value]
-    else:
-        data = value.encode()
-        result = step(len(data))
-        words = [int.from_bytes(data[start : start + 8], "little") for start in range(0, len(data), 8)]
-    for word in words:
-        result = step(result ^ word)
+    if isinstance(value, str):
+        return hash_bytes(value.encode())
+    result = step(len(value))
+    for part in value:
+        result = step(result ^ hash_of(part))
     return result
 
 

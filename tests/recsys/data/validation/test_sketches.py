@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.hashing import hash_integers
-from recsys.data.validation.days import day_name, day_numbers, moment, partition_day, seconds
+from recsys.data.times import readable
+from recsys.data.validation.days import day_name, day_numbers, partition_day, seconds
 from recsys.data.validation.repeats import RowHashes, row_hashes, value_hashes
 from recsys.data.validation.sketch import Distinct, collision_share
 
@@ -91,7 +92,7 @@ def test_rows_hash_alike_exactly_when_they_are_equal(rows: list[tuple]) -> None:
 def test_every_way_to_write_a_time_gives_its_day(values: pa.Array) -> None:
     stamps = seconds(values)
     assert stamps is not None
-    assert (day_name(day_numbers(stamps)[0]), moment(int(stamps[0]))) == ("2022-04-25", "2022-04-25 00:00:00")
+    assert (day_name(day_numbers(stamps)[0]), readable(int(stamps[0]))) == ("2022-04-25", "2022-04-25 00:00:00")
 
 
 def test_a_column_without_times_has_no_seconds() -> None:
