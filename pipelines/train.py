@@ -25,6 +25,10 @@ def train(
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override, such as train.epochs=1.")] = [],  # noqa: B006
     output: Annotated[Path | None, typer.Option(help="Folder of the run; run.output of the configuration when left out.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint of the output folder.")] = False,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Start from another run's best checkpoint: its folder, runs:/ID or models:/NAME@ALIAS."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the output folder.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result for machines.")] = None,
 ) -> None:
@@ -40,6 +44,7 @@ def train(
         _look_at_the_logs(resolved)
     if nproc > 1 and not under_agent():
         flags = [f"--set={setting}" for setting in settings] + ["--resume"] * resume + ["--overwrite"] * overwrite
+        flags += [f"--warm-start={warm_start}"] if warm_start else []
         launch("pipelines.train", [str(config), *flags, *([f"--json={json_file}"] if json_file else [])], nproc)
         return
     quieten()
@@ -47,7 +52,7 @@ def train(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from recsys.training.job import run_job
 
-    run_job(resolved, resume=resume, overwrite=overwrite, json_file=json_file)
+    run_job(resolved, resume=resume, overwrite=overwrite, json_file=json_file, warm_start=warm_start)
 
 
 def _look_at_the_logs(config: Config) -> None:

@@ -220,6 +220,9 @@ class EvaluateConfig(Section):
     metric: str = Field("mean/auc", description="`TASK/METRIC` that names the best checkpoint; `mean/auc` is the mean over tasks.")
     patience: PositiveInt | None = Field(None, description="Evaluations without a better value before training stops.")
     batch_size: PositiveInt = Field(8192, description="Rows a step, over all ranks together.")
+    before_training: bool = Field(
+        True, description="With --warm-start: evaluate the model on data.train before it is trained on it, as `before/TASK/METRIC`."
+    )
 
 
 class TrackingConfig(Section):

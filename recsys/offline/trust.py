@@ -10,6 +10,7 @@ from recsys.data.source import SourceFile, open_source
 from recsys.data.times import readable, time_range
 from recsys.errors import InputError, JobError
 from recsys.offline.sources import Entry, Run
+from recsys.training import ancestry
 
 SAME = ("kind", "label", "space", "threshold")  # what makes two tasks of one name the same question
 
@@ -75,11 +76,11 @@ def overlaps(entries: Sequence[Entry], files: Sequence[SourceFile], time: str | 
 
 
 def trained_files(run: Run) -> list[str]:
-    """Digests of the footers of the files a model was trained on, as its checkpoint remembers them."""
+    """Digests of the footers of the files a model was trained on, as its checkpoint remembers them, those of earlier runs included."""
     progress = run.checkpoint / "progress.json" if run.checkpoint else None
     if progress is None or not progress.is_file():
         return []
-    return list(json.loads(progress.read_text()).get("data", {}).get("files", {}).values())
+    return ancestry.trained_files(json.loads(progress.read_text()))
 
 
 def _trained_until(run: Run, time: str) -> float | None:

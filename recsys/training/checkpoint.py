@@ -51,6 +51,11 @@ class Checkpoints:
             self._point_to(name, best)
         dist.barrier()
 
+    def parts(self, which: Literal["latest", "best"]) -> set[str]:
+        """What a checkpoint holds of `model`, `optimizer` and `balancer`."""
+        saved = dcp.FileSystemReader(self.folder / self.index[which]).read_metadata().state_dict_metadata
+        return {name.partition(".")[0] for name in saved}
+
     def load(self, which: Literal["latest", "best"], state: State) -> dict[str, Any]:
         """Fill the tensors of `state` in place and return the progress. Collective; reshards when the world size or plan differ.
 

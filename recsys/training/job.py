@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,10 +38,13 @@ from recsys.training.report import for_machines, print_metrics, with_split
 from recsys.training.skipped import skipped_metrics, skipped_result
 from recsys.training.trainer import Parts, Trainer
 from recsys.training.unshared import Unshared
+from recsys.training.warm_start import BEFORE, Origin, find_origin, start_warm
 
 
-def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | None) -> None:
+def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | None, warm_start: str | None = None) -> None:
     """Train, put the best checkpoint back, evaluate it on the test split, and record everything. Collective.
+
+    warm_start: the run to start from (see `find_origin`); without effect on a resumed job that has a checkpoint to go on from.
 
     Raises InputError for a configuration or log that can't be used, JobError when a loss becomes NaN.
     """
@@ -50,12 +54,16 @@ def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | 
     with process_group() as world:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.local_size))
         output = Path(config.run.output or "")
+        goes_on = resume and (output / folder.CHECKPOINTS / "index.json").exists()
+        origin = find_origin(warm_start, config, output, world) if warm_start and not goes_on else None
         if world.rank == 0:
             folder.prepare_output(output, config, resume=resume, overwrite=overwrite)
         dist.barrier()
-        trainer = build_trainer(config, world, output, Console(quiet=world.rank > 0), resume)
+        trainer = build_trainer(config, world, output, Console(quiet=world.rank > 0), resume, origin)
         with _closed_at_the_end(trainer.parts.tracker):
-            if resume:
+            if origin:
+                start_warm(trainer, origin)
+            elif resume:
                 trainer.resume()
             trainer.train()
             metrics = _final_metrics(trainer)
@@ -91,11 +99,14 @@ def _check_strategy(config: Config) -> None:
         raise InputError("mto.strategy: there is only one task to weigh; set mto.strategy=equal")
 
 
-def build_trainer(config: Config, world: World, output: Path, console: Console, resume: bool) -> Trainer:
+def build_trainer(
+    config: Config, world: World, output: Path, console: Console, resume: bool = False, origin: Origin | None = None
+) -> Trainer:
     """Everything that one rank trains with. Collective."""
     features = layout(config.features)
-    statistics = _statistics(config, features, world, output, resume)
-    splits = ["train", "valid", *(["test"] if config.data.test else [])]
+    statistics = _statistics(config, features, world, output, resume, origin)
+    before = origin is not None and config.evaluate.before_training
+    splits = ["train", "valid", *(["test"] if config.data.test else []), *([BEFORE] if before else [])]
     readers = {split: _reader(config, features, statistics, world, split) for split in splits}
     _check_that_ranks_agree(readers, world)
     balancer = _balancer(config, world)
@@ -108,7 +119,7 @@ def build_trainer(config: Config, world: World, output: Path, console: Console, 
         optimizers=Optimizers(model, config.train, total_steps=config.train.epochs * len(readers["train"])),
         readers=readers,
         checkpoints=Checkpoints(output / folder.CHECKPOINTS, world.rank),
-        tracker=_tracker(config, world, output, model, resume),
+        tracker=_tracker(config, world, output, model, resume, origin),
         display=Display(config, console),
     )
     return Trainer(parts)
@@ -153,10 +164,12 @@ def _model(config: Config, features: Layout, world: World, balancer: emtl.Balanc
     return wrap(model, world, config.train.sharding, config.train.sparse, config.run.seed, rows)
 
 
-def _statistics(config: Config, features: Layout, world: World, output: Path, resume: bool) -> Statistics:
-    """What the features learn from the training files, measured on rank 0, or that of the run that is resumed."""
+def _statistics(config: Config, features: Layout, world: World, output: Path, resume: bool, origin: Origin | None) -> Statistics:
+    """What the features learn from the training files, measured on rank 0, or that of the run that is resumed or started from."""
     path = output / folder.STATISTICS
-    if world.rank == 0 and not (resume and path.exists()):
+    if world.rank == 0 and origin:
+        shutil.copyfile(origin.folder / folder.STATISTICS, path)
+    elif world.rank == 0 and not (resume and path.exists()):
         guard = Guard(config.data.on_error, config.data.timeout)
         fit_statistics(config.data.train, features.features, config.data.threads, config.data.store, guard).save(path)
     texts = [path.read_text() if world.rank == 0 else ""]
@@ -167,7 +180,7 @@ def _statistics(config: Config, features: Layout, world: World, output: Path, re
 def _reader(config: Config, features: Layout, statistics: Statistics, world: World, split: str) -> Reader:
     training = split == "train"
     return Reader(
-        getattr(config.data, split),
+        config.data.train if split == BEFORE else getattr(config.data, split),
         config.data,
         features,
         config.tasks,
@@ -193,7 +206,7 @@ def _check_that_ranks_agree(readers: dict[str, Reader], world: World) -> None:
                 )
 
 
-def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, resume: bool) -> Tracking:
+def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, resume: bool, origin: Origin | None) -> Tracking:
     """MLflow on rank 0, silence elsewhere; told at once what is known before the first step."""
     if world.rank:
         return NullTracker()
@@ -211,7 +224,8 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
             "strategy": config.mto.strategy,
             "architecture": config.model.architecture,
             "device": world.device.type,
-        },
+        }
+        | ({"warm_start": origin.name} if origin else {}),
         # A resumed run has its parameters, and MLflow refuses to change one, such as train.steps.
         params={} if resume else parameters(config),
     )
@@ -229,7 +243,8 @@ def _final_metrics(trainer: Trainer) -> dict[str, float]:
     """Metrics of the best checkpoint: on valid as they were measured, on test as they are measured now."""
     parts, clock, tasks = trainer.parts, trainer.clock, trainer.config.tasks
     console = parts.display.console
-    metrics = with_split("valid", clock.best_metrics)
+    metrics = with_split(BEFORE, trainer.ancestry.before) if trainer.ancestry else {}
+    metrics |= with_split("valid", clock.best_metrics)
     print_metrics(console, f"valid split, best checkpoint (step {clock.best_step})", clock.best_metrics, tasks)
     if "test" in parts.readers:
         trainer.restore_best()
@@ -247,6 +262,7 @@ def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: 
     return {
         "metrics": for_machines(metrics),
         "run_id": report.run_id,
+        "warm_start": trainer.ancestry and trainer.ancestry.run,
         "tracking": report.message,
         "samples_per_second": trainer.samples_per_second,
         "seconds": seconds,

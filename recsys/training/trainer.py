@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from recsys.evaluation.names import higher_is_better
 from recsys.models.managed import contest
 from recsys.models.tasks import label_weight, starting_outputs, task_losses
 from recsys.tracking.tracker import Tracking
+from recsys.training.ancestry import Ancestry
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.clock import Clock
 from recsys.training.optimizers import Optimizers
@@ -32,6 +34,7 @@ from recsys.training.skipped import skipped_metrics, skipped_rows
 from recsys.training.telemetry import Telemetry
 from recsys.training.unshared import Unshared
 
+PARTS = ("model", "optimizer", "balancer")  # of a checkpoint
 LOG_EVERY = 10  # steps between points of the step metrics: enough for a curve, few enough for any tracking server
 EQUITY_AT = LOG_EVERY - 2  # step of the ten whose Gram matrix is told: values of a GPU arrive a step later, which is when they are logged
 
@@ -59,12 +62,14 @@ class Trainer:
         self.config = parts.config
         self.clock = Clock()
         self.recording = Recording()
+        self.ancestry: Ancestry | None = None
         self.tasks = [task.name for task in parts.config.tasks]
         self.telemetry = Telemetry(self.tasks, window=LOG_EVERY)
         self.seconds_in_steps = 0.0
         self.samples_in_steps = 0
         self.skipped: dict[str, dict[str, int]] = {}
         self._last_evaluation = -1
+        self._untrained = True
 
     def train(self) -> None:
         """Run from where the clock stands to the end."""
@@ -81,7 +86,7 @@ class Trainer:
         Raises InputError when it was made in the middle of an epoch whose rows would now come in another order. Between epochs no row is
         half-way, and the files may have changed.
         """
-        progress = self._load("latest")
+        progress = self._load(self.parts.checkpoints, "latest")
         self.clock = Clock(**progress["clock"])
         changed = difference(progress["data"], self.parts.readers["train"].fingerprint) if "data" in progress else None
         if changed and self.clock.step_in_epoch:
@@ -90,10 +95,16 @@ class Trainer:
                 "undo that, or train without --resume in another folder"
             )
         self.recording = Recording(**progress["recording"])
+        self.ancestry = Ancestry(**progress["ancestry"]) if progress.get("ancestry") else None
+
+    def start_from(self, run: str, checkpoints: Checkpoints, parts: Sequence[str]) -> Ancestry:
+        """Take over `parts` of the best checkpoint of another run. The clock, and with it the learning rates' course, starts anew."""
+        self.ancestry = Ancestry.after(run, self._load(checkpoints, "best", parts))
+        return self.ancestry
 
     def restore_best(self) -> None:
         """Put the best checkpoint's model back, to evaluate it."""
-        self._load("best")
+        self._load(self.parts.checkpoints, "best")
 
     def step(self, batch: Batch) -> None:
         """One step on this rank's rows: forward, one backward through the fork (which updates the tables), dense update."""
@@ -104,8 +115,9 @@ class Trainer:
         # In scope `parameters` the Gram matrix costs K backwards, so only a strategy that needs it has it formed.
         parts.balancer.observe = told and self.config.mto.scope == "representation"
         total = label_weight(batch, parts.world.group)
-        if step == 0:
+        if self._untrained:
             parts.model.module.start_at(starting_outputs(batch, self.config.tasks, total.wait(), parts.world.group))
+        self._untrained = False
         with torch.autocast(parts.world.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16"):
             outputs = parts.model(batch)
         losses = task_losses(outputs, batch, self.config.tasks, total.wait(), parts.world.size)
@@ -215,16 +227,21 @@ class Trainer:
             "clock": self.clock.to_json(),
             "data": self.parts.readers["train"].fingerprint,
             "recording": self.recording.to_json(),
+            "ancestry": self.ancestry and self.ancestry.to_json(),
         }
         self.parts.checkpoints.save(self._state(), progress, best=best)
 
-    def _load(self, which: Literal["latest", "best"]) -> dict[str, Any]:
-        self.parts.optimizers.create_state()
-        state = self._state()
-        progress = self.parts.checkpoints.load(which, state)
+    def _load(self, checkpoints: Checkpoints, which: Literal["latest", "best"], parts: Sequence[str] = PARTS) -> dict[str, Any]:
+        if "optimizer" in parts:
+            self.parts.optimizers.create_state()
+        state = {name: part for name, part in self._state().items() if name in parts}
+        progress = checkpoints.load(which, state)
         self.parts.model.load_state_dict(state["model"])
-        self.parts.optimizers.combined.load_state_dict(state["optimizer"])
-        self.parts.balancer.load_state_dict(state.get("balancer", {}))
+        if "optimizer" in parts:
+            self.parts.optimizers.combined.load_state_dict(state["optimizer"])
+        if "balancer" in parts:
+            self.parts.balancer.load_state_dict(state.get("balancer", {}))
+        self._untrained = False
         return progress
 
     def _state(self) -> dict[str, Any]:
