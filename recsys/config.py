@@ -219,6 +219,7 @@ class EvaluateConfig(Section):
     every: PositiveInt | None = Field(None, description="Steps between evaluations; at each epoch's end when left out.")
     metric: str = Field("mean/auc", description="`TASK/METRIC` that names the best checkpoint; `mean/auc` is the mean over tasks.")
     patience: PositiveInt | None = Field(None, description="Evaluations without a better value before training stops.")
+    keep_scores: bool = Field(False, description="Keep each test row's labels and scores in `scores/` of the run's folder.")
     batch_size: PositiveInt = Field(8192, description="Rows a step, over all ranks together.")
     before_training: bool = Field(
         True, description="With --warm-start: evaluate the model on data.train before it is trained on it, as `before/TASK/METRIC`."

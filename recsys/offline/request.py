@@ -7,6 +7,7 @@ from typing import Literal
 
 from recsys.config import Task
 from recsys.data.source import Need
+from recsys.data.stores import PATIENCE, StoreConfig
 from recsys.section import Section
 
 
@@ -31,6 +32,7 @@ class Request(Section):
     columns: dict[str, str]
     hours: str | None = None
     output: Path
+    store: StoreConfig = PATIENCE
 
     @property
     def scratch(self) -> Path:

@@ -37,7 +37,7 @@ class LogRows:
         self._transforms = Transforms(layout([]), request.tasks, None, Statistics(features={}))
         self._columns, self._hours = list(request.columns), request.hours
         self._read = list(dict.fromkeys([*(need.column for need in request.needs), *self._transforms.columns]))
-        self.source = open_source(request.data, [*self._transforms.needs, *request.needs])
+        self.source = open_source(request.data, [*self._transforms.needs, *request.needs], store=request.store)
         plan = Plan(self.source.groups, streams=1, step_rows=PART_ROWS, window_rows=PART_ROWS, seed=0, shuffle=False)
         self.parts = plan.windows(0)
         self.names = short_names([file.name for file in self.source.files])

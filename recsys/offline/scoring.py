@@ -26,7 +26,7 @@ from recsys.offline.given import read_given, refuse_other_labels
 from recsys.offline.model import Trained, load_trained
 from recsys.offline.request import Request, Scored
 from recsys.offline.rows import LogRows, write_parts
-from recsys.offline.stripes import Stripes
+from recsys.offline.stripes import Stripes, by_stream
 
 
 def score(request: Request, console: Console) -> None:
@@ -96,12 +96,8 @@ def _score_rows(
     plan, streams = reader.plan, owned_streams(reader.plan.streams, world.rank, world.size)
     for step, batch in enumerate(reader.epoch(0)):
         scores = predict(trained.model(batch.to(world.device, non_blocking=True)), trained.config.tasks).cpu().numpy()
-        first = 0
-        for stream in streams:
-            start, stop = plan.step(stream, step)
-            if stop > start:
-                keep(stream, scores[first : first + stop - start])
-            first += stop - start
+        for stream, part in by_stream(plan, streams, step, scores):
+            keep(stream, part)
         advance()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recsys.data.plan import Plan
 
 
 class Stripes:
@@ -37,3 +39,13 @@ class Stripes:
 
     def _path(self, stripe: int) -> Path:
         return self._folder / f"{stripe:05d}.f32"
+
+
+def by_stream(plan: Plan, streams: Sequence[int], step: int, scores: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The parts of a rank's (B, K) scores of a step that each of its streams gave, without padding; `plan` doesn't shuffle."""
+    first = 0
+    for stream in streams:
+        start, stop = plan.step(stream, step)
+        if stop > start:
+            yield stream, scores[first : first + stop - start]
+        first += stop - start

@@ -30,11 +30,13 @@ from recsys.tracking.figures import write_figures
 from recsys.tracking.tracker import NullTracker, Tracker, Tracking
 from recsys.training import output as folder
 from recsys.training.checkpoint import Checkpoints
+from recsys.training.cost import cost
 from recsys.training.optimizers import Optimizers
 from recsys.training.package import package_model
 from recsys.training.progress import Display
 from recsys.training.record import parameters, schemas, write_json
 from recsys.training.report import for_machines, print_metrics, with_split
+from recsys.training.scores import KeptScores, check_scores_can_be_kept
 from recsys.training.skipped import skipped_metrics, skipped_result
 from recsys.training.trainer import Parts, Trainer
 from recsys.training.unshared import Unshared
@@ -51,6 +53,7 @@ def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | 
     started = time.perf_counter()
     check_metric(config.evaluate.metric, config.tasks)
     _check_strategy(config)
+    check_scores_can_be_kept(config)
     with process_group() as world:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.local_size))
         output = Path(config.run.output or "")
@@ -66,11 +69,11 @@ def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | 
             elif resume:
                 trainer.resume()
             trainer.train()
-            metrics = _final_metrics(trainer)
+            metrics, scores = _final_metrics(trainer, output)
             if world.rank == 0:
                 _draw(trainer, output)
                 _send_model(trainer, output)
-        result = _result(trainer, metrics, output, time.perf_counter() - started)
+        result = _result(trainer, metrics, output, time.perf_counter() - started) | {"scores": scores}
         if world.rank == 0:
             for path in [output / folder.RESULT, *([json_file] if json_file else [])]:
                 write_json(path, result)
@@ -239,8 +242,9 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
     return tracker
 
 
-def _final_metrics(trainer: Trainer) -> dict[str, float]:
-    """Metrics of the best checkpoint: on valid as they were measured, on test as they are measured now."""
+def _final_metrics(trainer: Trainer, output: Path) -> tuple[dict[str, float], dict[str, Any] | None]:
+    """Metrics of the best checkpoint, on valid as they were measured, on test as they are measured now; and where its scores are kept."""
+    scores = None
     parts, clock, tasks = trainer.parts, trainer.clock, trainer.config.tasks
     console = parts.display.console
     metrics = with_split(BEFORE, trainer.ancestry.before) if trainer.ancestry else {}
@@ -248,12 +252,14 @@ def _final_metrics(trainer: Trainer) -> dict[str, float]:
     print_metrics(console, f"valid split, best checkpoint (step {clock.best_step})", clock.best_metrics, tasks)
     if "test" in parts.readers:
         trainer.restore_best()
-        on_test = trainer.evaluate("test")
+        keeper = KeptScores(trainer.config, parts.readers["test"], parts.world, output) if trainer.config.evaluate.keep_scores else None
+        on_test = trainer.evaluate("test", keeper.add if keeper else None)
+        scores = keeper.write() if keeper else None
         metrics |= with_split("test", on_test)
         skipped = skipped_metrics(trainer.skipped["test"], parts.readers["test"], "test")
         parts.tracker.log_metrics(with_split("test", on_test) | skipped, clock.best_step)
         print_metrics(console, "test split, same checkpoint", on_test, tasks)
-    return metrics
+    return metrics, scores
 
 
 def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: float) -> dict[str, Any]:
@@ -264,7 +270,9 @@ def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: 
         "run_id": report.run_id,
         "warm_start": trainer.ancestry and trainer.ancestry.run,
         "tracking": report.message,
-        "samples_per_second": trainer.samples_per_second,
+        "samples_per_second": trainer.pace.samples_per_second,
+        "cost": cost(trainer.pace, trainer.parts.world),
+        "course": trainer.recording.course(trainer.tasks),
         "seconds": seconds,
         "output": str(output),
         "best_step": trainer.clock.best_step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,14 @@ def _local(file: Found, copy: Path) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON, making the folder if need be."""
+    """Write `content` as JSON, making the folder if need be; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("w") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def _flatten(prefix: str, value: Any, flat: dict[str, Any]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ from recsys.tracking.tracker import Tracking
 from recsys.training.ancestry import Ancestry
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.clock import Clock
+from recsys.training.cost import Pace
 from recsys.training.optimizers import Optimizers
 from recsys.training.progress import Display
 from recsys.training.recording import Recording
@@ -65,8 +65,7 @@ class Trainer:
         self.ancestry: Ancestry | None = None
         self.tasks = [task.name for task in parts.config.tasks]
         self.telemetry = Telemetry(self.tasks, window=LOG_EVERY)
-        self.seconds_in_steps = 0.0
-        self.samples_in_steps = 0
+        self.pace = Pace()
         self.skipped: dict[str, dict[str, int]] = {}
         self._last_evaluation = -1
         self._untrained = True
@@ -137,24 +136,24 @@ class Trainer:
     def _train_epoch(self) -> None:
         clock, reader = self.clock, self.parts.readers["train"]
         batches = reader.epoch(clock.epoch, start_step=clock.step_in_epoch)
-        started = time.perf_counter()
+        self.pace.start()
         for batch in batches:
             self.step(batch.to(self.parts.world.device, non_blocking=True))
             rows = min(self.config.data.batch_size, reader.rows - clock.step_in_epoch * self.config.data.batch_size)
             clock.advance(rows)
-            self.samples_in_steps += rows
+            self.pace.count(rows)
             self._tell()
             if self._interrupt_due():
-                self.seconds_in_steps += time.perf_counter() - started
+                self.pace.stop()
                 self._interrupt()
-                started = time.perf_counter()
+                self.pace.start()
             if clock.finished(self.config):
                 break
         else:
             self._count_skipped()
             clock.end_epoch()
         batches.close()
-        self.seconds_in_steps += time.perf_counter() - started
+        self.pace.stop()
         if clock.step_in_epoch == 0 and self.config.evaluate.every is None:
             self._evaluate_and_save()
 
@@ -191,17 +190,15 @@ class Trainer:
         self._save(best=best)
 
     def _throughput(self) -> dict[str, float]:
-        return {"samples": float(self.clock.samples), "samples_per_second": self.samples_per_second}
+        return {"samples": float(self.clock.samples), "samples_per_second": self.pace.samples_per_second}
 
-    @property
-    def samples_per_second(self) -> float:
-        """Rows a second over all ranks, in the steps alone (reading included; evaluation and checkpoints not)."""
-        return self.samples_in_steps / self.seconds_in_steps if self.seconds_in_steps else float("nan")
+    def evaluate(self, split: str, keep: Callable[[int, Tensor], None] | None = None) -> dict[str, float]:
+        """The metrics of the model as it is; what was skipped of the split is in `skipped`. Collective.
 
-    def evaluate(self, split: str) -> dict[str, float]:
-        """The metrics of the model as it is; what was skipped of the split is in `skipped`. Collective."""
+        keep: is given each step with this rank's (B, K) predictions.
+        """
         reader = self.parts.readers[split]
-        metrics = evaluate(self.parts.model, reader, self.config.tasks, self.parts.world)
+        metrics = evaluate(self.parts.model, reader, self.config.tasks, self.parts.world, keep)
         self.skipped[split] = skipped_rows(reader, self.parts.world)
         reader.check_budget(sum(self.skipped[split].values()))
         return metrics
@@ -211,7 +208,7 @@ class Trainer:
         reader = self.parts.readers["train"]
         rows = skipped_rows(reader, self.parts.world)
         self.clock.skip(rows)
-        self.samples_in_steps -= sum(rows.values())
+        self.pace.samples -= sum(rows.values())
         reader.check_budget(self.clock.skipped_in_epoch)
         self.skipped["train"] = self.clock.skipped
 

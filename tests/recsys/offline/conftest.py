@@ -20,6 +20,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     for name, strategy in (("emtl", "emtl"), ("equal", "equal")):
         tracking = {"enabled": True, "uri": uri, "experiment": "small"}
         path = write_job(log, folder, run={"name": name, "output": str(folder / name)}, tracking=tracking)
-        config = load_config(path, [f"mto={{strategy: {strategy}}}", "train.steps=40"])
+        config = load_config(path, [f"mto={{strategy: {strategy}}}", "train.steps=40", "evaluate.keep_scores=true"])
         run_job(config, resume=False, overwrite=False, json_file=None)
     return Trained(log, folder, uri)

@@ -48,6 +48,20 @@ def test_scores_are_those_that_training_measured(trained: Trained, scored: Reque
             assert roc_auc_score(positive, scores) == pytest.approx(measured[f"test/{task.name}/auc"], abs=1e-12)
 
 
+def test_scores_kept_by_training_are_those(trained: Trained, scored: Request) -> None:
+    """With the user's column, row by row; and the files are the same whatever the number of ranks, as those of any scoring."""
+    table = table_of(scored)
+    for name in ("emtl", "equal"):
+        about = trained.result(name)["scores"]
+        assert about == {"folder": "scores", "run": "run", "user": "user_id"}
+        kept = ds.dataset(trained.run(name) / about["folder"]).to_table()
+        assert set(kept.column_names) == {"file", "row", "log/user_id"} | {
+            f"{what}/{task.name}" for task in scored.tasks for what in ("label", "valid", "score/run")
+        }
+        for column in kept.column_names:
+            assert kept[column].equals(table[column.replace("score/run", f"score/{name}")]), column
+
+
 def test_rows_are_those_of_the_log(trained: Trained, scored: Request) -> None:
     table = table_of(scored)
     assert {path.name for path in scored.scores.iterdir()} == {"part-00000.parquet"} and not scored.scratch.exists()
