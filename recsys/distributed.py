@@ -31,6 +31,7 @@ from torchrec.distributed.utils import none_throws
 from recsys.config import ShardingConfig, SparseOptimizerConfig
 from recsys.data.features.feature import TableSpec
 from recsys.errors import InputError
+from recsys.memory import keep_freed_memory
 from recsys.models.embeddings import Embeddings
 from recsys.models.managed import START, ManagedSharder, divide_over
 
@@ -62,6 +63,7 @@ def process_group(timeout: float = 600.0) -> Iterator[World]:
     NCCL where there is a GPU, else gloo. timeout: seconds that a rank waits for another one before it gives up.
     """
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    keep_freed_memory()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"

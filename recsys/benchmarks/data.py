@@ -26,6 +26,7 @@ from recsys.data.layout import label_needs, layout
 from recsys.data.reader import Reader
 from recsys.data.source import Source, open_source
 from recsys.data.statistics import Statistics, fit_statistics
+from recsys.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Memory:
 def run(settings: Settings, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Speeds, ratios, memory and conditions, fit for JSON. `tell` hears what is done."""
     before = machine()
+    keep_freed_memory()  # as a job does
     config = settings.config or parse_config(document(wide_log(settings.folder, settings.rows, tell), wide_features()), "the wide log")
     config = _reading(config, threads=settings.threads)
     tell("statistics of the features")
@@ -164,6 +166,7 @@ def _in_a_fresh_process(config: Config, learned: Statistics, files: Sequence[str
 
 
 def _memory(config: Config, learned: Statistics) -> Memory:
+    keep_freed_memory()
     start = peak_memory()
     rows = _read(config, learned)
     return Memory(rows, start, peak_memory())
