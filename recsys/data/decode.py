@@ -35,11 +35,11 @@ class Decoder:
     def read(self, piece: Piece) -> Iterator[tuple[str, pa.RecordBatch]]:
         """(where, for messages; batch) of the rows of a piece. Raises Damage when they cannot be decoded.
 
-        Whether it does is the same however much was read before: a row group is always decoded in the same batches.
+        Whether it does is the same however much was read before: a stream's share of a row group is always decoded in the same batches.
         """
         where = f"{self._source.files[piece.file].name}, row group {piece.group}"
         if self._next != (piece.file, piece.group, piece.first):
-            self._begin(piece.file, piece.group, where)
+            self._begin(piece, where)
             for _ in self._take(piece.first, where):
                 pass
         self._next = None
@@ -54,15 +54,15 @@ class Decoder:
             self._file[1].close(force=True)
             self._file = None
 
-    def _begin(self, file: int, group: int, where: str) -> None:
-        if self._file is None or self._file[0] != file:
+    def _begin(self, piece: Piece, where: str) -> None:
+        if self._file is None or self._file[0] != piece.file:
             self.close()
             with self._readable(where, "file"):
-                self._file = file, self._source.files[file].open()
+                self._file = piece.file, self._source.files[piece.file].open()
         assert self._file is not None
         self._rest, self._next, parquet = None, None, self._file[1]
-        rows = batch_rows(parquet.metadata.row_group(group), self._columns)
-        self._batches = parquet.iter_batches(rows, row_groups=[group], columns=self._columns, use_threads=False)
+        rows = batch_rows(parquet.metadata.row_group(piece.group), self._columns, piece.end)
+        self._batches = parquet.iter_batches(rows, row_groups=[piece.group], columns=self._columns, use_threads=False)
 
     def _take(self, rows: int, where: str) -> Iterator[pa.RecordBatch]:
         """The next rows of the open row group."""
@@ -91,8 +91,12 @@ class Decoder:
             raise Damage(kind, str(told)) from error
 
 
-def batch_rows(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
-    """Rows of a row group to decode at a time: by the footer's count of values, which lists of 100,000 cannot escape."""
+def batch_rows(group: pq.RowGroupMetaData, columns: Sequence[str], end: int) -> int:
+    """Rows of a row group to decode at a time: by the footer's count of values, which lists of 100,000 cannot escape.
+
+    A batch ends at row `end`, behind which nothing is wanted.
+    """
     chunks = (group.column(index) for index in range(group.num_columns))
     values = max((chunk.num_values for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns), default=0)
-    return max(1, min(BATCH_ROWS, BATCH_VALUES * group.num_rows // max(1, values)))
+    most = max(1, min(BATCH_ROWS, BATCH_VALUES * group.num_rows // max(1, values)))
+    return max(1, -(-end // max(1, -(-end // most))))

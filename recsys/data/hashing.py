@@ -130,11 +130,15 @@ def _whole(kind: pa.DataType) -> bool:
 
 def integers(values: pa.Array) -> NDArray[np.int64] | Words:
     """(N,) int64 (uint64 for uint64) of an Arrow array of integers or booleans; whatever the buffer holds where null."""
+    narrow = narrow_integers(values)
+    return narrow.view(np.uint64) if narrow.dtype == np.uint64 else narrow.astype(np.int64, copy=False)
+
+
+def narrow_integers(values: pa.Array) -> NDArray[np.integer]:
+    """(N,) integers in the type of an Arrow array of integers or booleans (uint8), without a copy where they are integers."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
-    dtype = values.type.to_pandas_dtype()
-    plain = np.frombuffer(values.buffers()[1] or b"", dtype)[values.offset : values.offset + len(values)]
-    return plain if dtype is np.uint64 else plain.astype(np.int64, copy=False)
+    return np.frombuffer(values.buffers()[1] or b"", values.type.to_pandas_dtype())[values.offset : values.offset + len(values)]
 
 
 def valid(values: pa.Array) -> NDArray[np.bool_]:

@@ -19,12 +19,13 @@ from recsys.errors import InputError
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows first .. first + rows - 1 of a row group."""
+    """Rows first .. first + rows - 1 of a row group, of which the stream takes no row from `end` on."""
 
     file: int
     group: int
     first: int
     rows: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,13 @@ class Plan:
     def _pieces(self, stream: int, start: int, stop: int) -> tuple[Piece, ...]:
         """The parts of row groups that rows start .. stop - 1 of a stream are."""
         begin = stream * (self.rows // self.streams) + min(stream, self.rows % self.streams)
-        start, stop = begin + start, begin + stop
+        start, stop, end = begin + start, begin + stop, begin + self.stream_rows(stream)
         pieces = []
         for index in range(int(np.searchsorted(self._edges, start, "right")) - 1, int(np.searchsorted(self._edges, stop, "left"))):
             file, group, _ = self._ordered[index]
-            low, high = max(start, int(self._edges[index])), min(stop, int(self._edges[index + 1]))
-            pieces.append(Piece(file, group, low - int(self._edges[index]), high - low))
+            first, last = int(self._edges[index]), int(self._edges[index + 1])
+            low, high = max(start, first), min(stop, last)
+            pieces.append(Piece(file, group, low - first, high - low, min(end, last) - first))
         return tuple(pieces)
 
     @cached_property

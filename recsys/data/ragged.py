@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import fbgemm_gpu  # noqa: F401 -- registers its operators
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Ints = NDArray[np.signedinteger]
@@ -77,12 +79,13 @@ def take(columns: Sequence[Ids], order: Ints) -> list[Ids]:
 
 
 def _take_together(group: Sequence[Ragged], order: Ints) -> list[Ragged]:
-    """The rows of columns with the same offsets in another order."""
-    edges = group[0].offsets
-    offsets = np.concatenate([[0], np.cumsum(np.diff(edges)[order])])
-    parts = [part for own in group for part in (own.values, own.weights) if part is not None]
-    gathered = iter(gather(parts, edges[:-1][order], offsets))
-    return [Ragged(next(gathered), offsets, None if own.weights is None else next(gathered)) for own in group]
+    """The rows of columns with the same offsets in another order; a row's ids are copied in one piece."""
+    lengths, places = group[0].lengths, torch.from_numpy(order.astype(np.int32))
+    parts = [part for own in group for part in (own.flat, own.weights if own.weights is None else own.flat_weights) if part is not None]
+    permute = torch.ops.fbgemm.permute_1D_sparse_data
+    moved = iter([permute(places, torch.from_numpy(lengths), torch.from_numpy(part))[1].numpy() for part in parts])
+    offsets = np.concatenate([[0], np.cumsum(lengths[order], dtype=np.int64)])
+    return [Ragged(next(moved), offsets, None if own.weights is None else next(moved)) for own in group]
 
 
 def flat(ids: Ids) -> Ints:

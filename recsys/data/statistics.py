@@ -107,7 +107,7 @@ def _of_file(source: Source, features: Sequence[Measured], guard: Guard, file: i
     decoder = Decoder(source, list(dict.fromkeys(need.column for need in _needs(measures))), guard)
     for group, rows in enumerate(source.files[file].groups):
         try:
-            for where, batch in decoder.read(Piece(file, group, 0, rows)):
+            for where, batch in decoder.read(Piece(file, group, 0, rows, rows)):
                 for measure in measures.values():
                     measure.update(batch, where)
         except InputError as error:

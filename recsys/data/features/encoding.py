@@ -12,7 +12,7 @@ from recsys.data.arrow import fits, known, plain
 from recsys.data.features.embedding import Buckets, owner_of
 from recsys.data.features.feature import Tables
 from recsys.data.features.vocabulary import Vocabulary, VocabularyFile, VocabularyIndex
-from recsys.data.hashing import blank, hashed_rows, integers, row_type, valid
+from recsys.data.hashing import blank, hashed_rows, narrow_integers, row_type, valid
 from recsys.data.ragged import Ints
 from recsys.data.statistics import Measure, Statistics
 from recsys.errors import InputError
@@ -109,7 +109,7 @@ class _Identity:
 
     def __call__(self, values: pa.Array, where: str) -> Ints:
         values = plain(values)
-        ids, last = integers(values), self._offset + self._buckets - 1
+        ids, last = narrow_integers(values), self._offset + self._buckets - 1
         if len(ids) and (ids.min() < self._offset or ids.max() > last):  # or a null's place holds anything
             bad = valid(values) & ((ids < self._offset) | (ids > last))
             if bad.any():

@@ -129,7 +129,7 @@ class _Number(Transform):
             numbers = numbers - self._mean  # not in place: without nulls these may be Arrow's own
             numbers /= self._deviation
         if self._feature.clip is not None:
-            numbers = np.clip(numbers, -self._feature.clip, self._feature.clip)
+            numbers = np.minimum(np.maximum(numbers, -self._feature.clip), self._feature.clip)
         dense[:, 0] = numbers
         if self._feature.missing:
             dense[:, 1] = unknown

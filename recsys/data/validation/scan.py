@@ -128,7 +128,7 @@ def _scan_file(source: Source, file: int, part: Scan, guard: Guard, advance: Cal
     decoder = Decoder(source, part.plan.columns, guard)
     for group, rows in enumerate(source.files[file].groups):
         try:
-            for where, batch in decoder.read(Piece(file, group, 0, rows)):
+            for where, batch in decoder.read(Piece(file, group, 0, rows, rows)):
                 part.add(batch, where)
                 advance(batch.num_rows)
         except InputError as error:
