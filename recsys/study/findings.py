@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from recsys.errors import InputError
 from recsys.evaluation.comparison import Verdict
 
+FIGURES = ("seconds_per_step", "cpu_seconds_per_step", "samples_per_second", "peak_memory", "conflict", "contribution_variance")
 DELTA_M = "delta_m"  # stands where a task's name does, of the difference over all tasks
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A number, null in JSON where there is none."""
@@ -52,8 +53,9 @@ class Entry(_Part):
     name: unique in the group. setting: overrides beyond the configuration. tried: settings of this strategy among which it was chosen on
     valid, itself included. test, valid: each task's deciding metric. delta_m: per cent, to the group's `reference`. mean_rank: over
     blocks of task and seed, 1 is best; null for what isn't ranked. better, worse: tasks on which it differs from `equal` beyond doubt.
-    seeds_won, blocks: of how many blocks of task and seed its metric is better than that of `equal` (a tie is half). step_cost: seconds a
-    step relative to `equal`. peak_memory: bytes. conflict, contribution_variance: means over the run. on_front: no other entry is at
+    seeds_won, blocks: of how many blocks of task and seed its metric is better than that of `equal` (a tie is half). step_cost,
+    cpu_step_cost: seconds, and processor seconds, a step relative to `equal` with the same seed, geometric means over seeds. Means over
+    seeds: seconds a step, samples a second, peak_memory in bytes, conflict and contribution_variance. on_front: no other entry is at
     least as good on each task's mean and better on one.
     """
 
@@ -71,9 +73,11 @@ class Entry(_Part):
     seeds_won: Number
     blocks: int
     step_cost: Number
-    step_seconds: Number
-    peak_memory: Number
+    cpu_step_cost: Number
+    seconds_per_step: Number
+    cpu_seconds_per_step: Number
     samples_per_second: Number
+    peak_memory: Number
     conflict: Number
     contribution_variance: Number
     on_front: bool
@@ -141,6 +145,10 @@ class Group(_Part):
     def entry(self, name: str) -> Entry:
         """By its name."""
         return next(entry for entry in self.entries if entry.name == name)
+
+    def of_strategy(self, strategy: str) -> str | None:
+        """The name of the first entry of a strategy."""
+        return next((entry.name for entry in self.entries if entry.strategy == strategy), None)
 
     def difference(self, entry: str, reference: str, task: str) -> PairedDifference | None:
         """Where both have a seed in common."""

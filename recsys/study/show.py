@@ -85,6 +85,7 @@ def columns_of(group: Group, entries: Sequence[Entry], tasks: Sequence[StudyTask
         column("beyond doubt\nto equal", _verdicts),
         column("runs won\nto equal", lambda entry: f"{entry.seeds_won:g} / {entry.blocks}" if entry.blocks else "–"),
         column("s a step\n/ equal", lambda entry: _number(entry.step_cost, 2)),
+        column("cpu s\n/ equal", lambda entry: _number(entry.cpu_step_cost, 2)),
         column("peak\nGB", lambda entry: _number(entry.peak_memory / 1e9, 2)),
         column("conflict", lambda entry: _number(entry.conflict, 3)),
         column("variance of\ncontributions", lambda entry: _short(entry.contribution_variance)),

@@ -21,7 +21,7 @@ def conclude(group: Group, tasks: Sequence[StudyTask]) -> list[str]:
     """Sentences on the evidence, on each reference, on the best of valid, and on what more seeds would show."""
     compared = [entry for entry in group.entries if entry.strategy != "single"]
     said = [_evidence(group, compared)]
-    for reference in ("equal", "tuned"):
+    for reference in filter(None, map(group.of_strategy, ("equal", "tuned"))):
         said += _against(group, reference, tasks)
     said += _single(group)
     said += _leader(group)
@@ -140,7 +140,7 @@ def _in_doubt(found: Sequence[str], asked: int) -> str:
 
 def _more_seeds(group: Group) -> list[str]:
     """Of the differences to `equal` in delta-m that are not beyond doubt, what the largest would take."""
-    base = "tuned" if group.rival == "equal" else "equal"
+    base = group.of_strategy("equal")
     parts = [part for part in group.differences if part.reference == base and part.task == DELTA_M and part.verdict == "inconclusive"]
     parts = [part for part in parts if not math.isnan(part.p) and part.mean != 0]
     if not parts:

@@ -15,20 +15,20 @@ from recsys.study.analysis.conclusion import conclude
 from recsys.study.analysis.differences import differences_to, over_runs
 from recsys.study.analysis.field import Field
 from recsys.study.analysis.ranks import alike, rank, whole_part
-from recsys.study.findings import DELTA_M, Entry, Estimate, Group, PairedDifference, Ranking, Spread
+from recsys.study.child import SINGLE, TUNED
+from recsys.study.findings import DELTA_M, FIGURES, Entry, Estimate, Group, PairedDifference, Ranking, Spread
 
-SINGLE, EQUAL, TUNED = "single", "equal", "tuned"
-FIGURES = ("step_seconds", "peak_memory", "samples_per_second", "conflict", "contribution_variance")
+EQUAL = "equal"
 
 
 @dataclass(frozen=True)
 class Described:
-    """An entry beside its metrics. figures: by name of `FIGURES`, (S,) a value a seed, NaN where there is none."""
+    """An entry beside its metrics. figures: by name of `FIGURES` and seed."""
 
     strategy: str
     setting: Mapping[str, Any]
     tried: int
-    figures: Mapping[str, NDArray[np.float64]]
+    figures: Mapping[str, Mapping[int, float]]
     run_ids: Sequence[str]
 
 
@@ -126,10 +126,11 @@ def _entries(
                 worse=[task.name for task in field.tasks if (name, "worse", task.name) in verdicts],
                 seeds_won=won,
                 blocks=blocks,
-                step_cost=math.nan if baseline is None else _relative(part, described[baseline]),
+                step_cost=math.nan if baseline is None else _relative("seconds_per_step", part, described[baseline]),
+                cpu_step_cost=math.nan if baseline is None else _relative("cpu_seconds_per_step", part, described[baseline]),
                 on_front=bool(front[place]),
                 run_ids=list(part.run_ids),
-                **{name: _mean(part.figures[name]) for name in FIGURES},
+                **{name: _mean(np.array(list(part.figures[name].values()))) for name in FIGURES},
             )
         )
     return found
@@ -167,11 +168,11 @@ def _won(field: Field, place: int, baseline: int) -> tuple[float, int]:
     return float(np.count_nonzero(gains > 0) + 0.5 * np.count_nonzero(gains == 0)), gains.size
 
 
-def _relative(part: Described, baseline: Described) -> float:
-    """Seconds a step over the baseline's of the same seed: the geometric mean over seeds."""
-    with np.errstate(all="ignore"):
-        ratios = np.log(part.figures["step_seconds"] / baseline.figures["step_seconds"])
-    return float(np.exp(_mean(ratios)))
+def _relative(figure: str, part: Described, baseline: Described) -> float:
+    """A figure over the baseline's of the same seed: the geometric mean over seeds that both have."""
+    own, others = part.figures[figure], baseline.figures[figure]
+    ratios = [math.log(own[seed] / others[seed]) for seed in own if others.get(seed, 0) > 0 and own[seed] > 0]
+    return math.exp(sum(ratios) / len(ratios)) if ratios else math.nan
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from recsys.study.figures.style import BETTER, DOUBT, INK, MUTED, WORSE, finish, named
 from recsys.study.findings import DELTA_M, Group
 
+COMPARED_WITH = ("equal", "tuned")
 _COLOURS = {"better": BETTER, "worse": WORSE, "inconclusive": DOUBT}
 _MARKS = {"better": "^", "worse": "v", "inconclusive": "D"}
 
@@ -34,6 +35,9 @@ def draw_delta_m(group: Group) -> Figure | None:
     axes.set_xlabel(f"delta-m to {named(group.reference)}, %: mean over seeds, 95 % interval of seeds and rows")
     finish(axes, f"{group.architecture}: mean relative gain over the tasks")
     axes.tick_params(axis="y", colors=INK)
+    for label, entry in zip(axes.get_yticklabels(), entries, strict=True):
+        label.set_fontweight("bold" if entry.strategy in COMPARED_WITH else "normal")
     axes.grid(visible=False, axis="y")
-    axes.annotate("better →", (1, 1.005), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=MUTED)
+    note = "coloured: beyond doubt, after correction          better →"
+    axes.annotate(note, (1, 1.005), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=MUTED)
     return figure

@@ -37,9 +37,9 @@ def named(name: str, longest: int = 34) -> str:
     return name.replace("$", r"\$")
 
 
-def finish(axes: Axes, title: str = "") -> None:
+def finish(axes: Axes, title: str = "", longest: int = 60) -> None:
     """The look of every panel."""
-    axes.set_title(named(title, 60), loc="left", fontsize=9, color=INK)
+    axes.set_title(named(title, longest), loc="left", fontsize=9, color=INK)
     axes.grid(color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

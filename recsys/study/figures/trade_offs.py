@@ -16,7 +16,7 @@ from recsys.study.findings import Entry, Group, StudyTask
 
 ALL_PAIRS = 3  # tasks up to which each pair has a panel; with more, the first against each other
 ALWAYS_NAMED = ("equal", "tuned", "single")
-_PLACES = ((6, 4), (6, -10), (-6, 4), (-6, -10), (0, 9), (0, -15), (14, 12), (-14, 12), (14, -19), (-14, -19))
+_PLACES = ((6, -3), (-6, -3), (0, 5), (0, -12), (5, 3), (-5, 3), (5, -9), (-5, -9))  # of a name, in points from its mark
 
 
 def draw_trade_offs(group: Group, tasks: Sequence[StudyTask]) -> Figure | None:
@@ -46,8 +46,8 @@ def _panel(axes: Axes, entries: Sequence[Entry], across: StudyTask, along: Study
         deviations = [spread.deviation if not math.isnan(spread.deviation) else 0.0 for spread in (x, y)]
         axes.errorbar(x.mean, y.mean, xerr=deviations[0], yerr=deviations[1], color=colour, linewidth=0.6, alpha=0.35)
         axes.plot(x.mean, y.mean, "o", color=colour, markersize=5, markerfacecolor=colour if entry.on_front else "none")
-    front = _front(entries, across, along)
-    axes.plot([x for x, _ in front], [y for _, y in front], color=INK, linewidth=0.9, linestyle="--", zorder=1)
+    points = sorted((entry.test[across.name].mean, entry.test[along.name].mean) for entry in _front(entries, (across, along)))
+    axes.plot([x for x, _ in points], [y for _, y in points], color=INK, linewidth=0.9, linestyle="--", zorder=1)
     for task, axis in ((across, axes.xaxis), (along, axes.yaxis)):
         axis.set_inverted(not task.higher_is_better)
         axis.set_label_text(f"{named(task.name)} {task.metric}{'' if task.higher_is_better else ' (lower is better)'}")
@@ -56,22 +56,21 @@ def _panel(axes: Axes, entries: Sequence[Entry], across: StudyTask, along: Study
     finish(axes)
 
 
-def _front(entries: Sequence[Entry], across: StudyTask, along: StudyTask) -> list[tuple[float, float]]:
-    """The means that no other beats on these two tasks, from left to right."""
-    pair = (across, along)
+def _front(entries: Sequence[Entry], pair: tuple[StudyTask, StudyTask]) -> list[Entry]:
+    """Those that no other beats on these two tasks."""
     on_it = pareto_front(upwards(entries, pair))
-    points = [tuple(entry.test[task.name].mean for task in pair) for entry, best in zip(entries, on_it, strict=True) if best]
-    return sorted((x, y) for x, y in points)
+    return [entry for entry, best in zip(entries, on_it.tolist(), strict=True) if best]
 
 
 def _name(axes: Axes, entries: Sequence[Entry], across: StudyTask, along: StudyTask) -> None:
-    """Names of the front and of what all are compared with, where they cover neither points nor other names; the table has the rest."""
+    """Names of this front and of what all are compared with, where they cover neither points nor other names; the table has the rest."""
     places = {entry.name: axes.transData.transform((entry.test[across.name].mean, entry.test[along.name].mean)) for entry in entries}
     scale = axes.figure.dpi / 72
     half = 3 * scale
     taken = [(x - half, y - half, x + half, y + half) for x, y in places.values()]
     window = axes.get_window_extent()
-    told = [entry for entry in entries if entry.on_front or entry.strategy in ALWAYS_NAMED]
+    front = _front(entries, (across, along))
+    told = [entry for entry in entries if entry in front or entry.strategy in ALWAYS_NAMED]
     for entry in sorted(told, key=lambda entry: entry.strategy not in ALWAYS_NAMED):
         text, (x, y) = named(entry.name, 22), places[entry.name]
         for right, up in _PLACES:

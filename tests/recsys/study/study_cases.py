@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from recsys.study.analysis.field import Field
-from recsys.study.analysis.group import FIGURES, Described
-from recsys.study.findings import StudyTask
+from recsys.study.analysis.group import Described
+from recsys.study.findings import FIGURES, StudyTask
 
 TASKS = [
     StudyTask(name="ctr", kind="binary", metric="auc", higher_is_better=True),
@@ -51,7 +51,7 @@ def described(field: Field) -> list[Described]:
     random = np.random.default_rng(1)
     found = []
     for name in field.names:
-        figures = {figure: random.uniform(0.9, 1.1) * random.uniform(0.99, 1.01, len(field.seeds)) for figure in FIGURES}
-        figures["peak_memory"] = figures["peak_memory"] * 2e9
+        figures = {figure: {seed: random.uniform(0.9, 1.1) for seed in field.seeds} for figure in FIGURES}
+        figures["peak_memory"] = dict.fromkeys(field.seeds, 2e9)
         found.append(Described(name, {}, 1, figures, []))
     return found

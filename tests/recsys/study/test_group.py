@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from study_cases import TASKS, described, made_field
 
 from recsys.study.analysis.field import Field
-from recsys.study.analysis.group import FIGURES, Described, group_of
-from recsys.study.findings import DELTA_M
+from recsys.study.analysis.group import Described, group_of
+from recsys.study.findings import DELTA_M, FIGURES
 
 
 def field_of(test: np.ndarray, names: list[str], valid: np.ndarray | None = None) -> Field:
@@ -44,8 +44,8 @@ def test_figures_of_an_entry_by_hand() -> None:
     )
     names = ["single", "equal", "s1"]
     field = field_of(test, names)
-    figures = {name: np.array([1.0, 2.0]) for name in FIGURES}
-    slow = figures | {"step_seconds": np.array([2.0, 1.0])}
+    figures = {name: {0: 1.0, 1: 2.0} for name in FIGURES}
+    slow = figures | {"seconds_per_step": {0: 2.0, 1: 1.0}}
     parts = [Described(name, {"mto.rho": 1} if name == "s1" else {}, 4, slow if name == "s1" else figures, [name]) for name in names]
     group = group_of("mmoe", field, parts)
     entry = group.entry("s1")

@@ -1,0 +1,47 @@
+"""Everything that people look at, from what a study's folder holds: made at its end, and at any time again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recsys.config import Task
+from recsys.study.analysis.entries import entries_of
+from recsys.study.analysis.summarise import About, summarise
+from recsys.study.figures import Course, Courses, course, write_figures
+from recsys.study.findings import Findings
+from recsys.study.outcome import Outcome
+from recsys.study.page import write_page
+from recsys.study.results import write_results
+
+PAGE, FIGURES = "page.html", "figures"
+
+
+def report(
+    outcomes: Iterable[Outcome], tasks: Sequence[Task], about: About, folder: Path, advance: Callable[[], object] = lambda: None
+) -> tuple[Findings, list[Path]]:
+    """Summarise a study and write `results.json`, `results.csv`, `page.html` and `figures/` into its `folder`. The findings, and the files.
+
+    `advance` is called after each child and task. Raises InputError as `summarise`.
+    """
+    done = list(outcomes)
+    findings = summarise(done, tasks, about, advance=advance)
+    of_study = courses(done, [task.name for task in tasks])
+    files = write_results(findings, folder)
+    files += write_figures(findings, of_study, folder / FIGURES)
+    write_page(findings, of_study, folder / PAGE)
+    return findings, [*files, folder / PAGE]
+
+
+def courses(outcomes: Sequence[Outcome], tasks: Sequence[str]) -> Courses:
+    """The weights over time of each entry that has shared something, over its seeds."""
+    found: dict[str, dict[str, Course]] = {}
+    for architecture, entries in entries_of(outcomes).items():
+        for runs in entries:
+            noted = [outcome.course for outcome in runs.by_seed.values() if len(outcome.course.steps) and outcome.course.weights]
+            if noted and runs.strategy != "single":
+                tables = [(np.asarray(part.steps, float), np.array([part.weights[task] for task in tasks], float).T) for part in noted]
+                found.setdefault(architecture, {})[runs.name] = course(tables)
+    return found
