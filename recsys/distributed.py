@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,13 +61,16 @@ class World:
 def process_group(timeout: float = 600.0) -> Iterator[World]:
     """The process groups of this job: those that torchrun's environment describes, or this process alone.
 
-    NCCL where there is a GPU, else gloo. timeout: seconds that a rank waits for another one before it gives up.
+    NCCL where there is a GPU, else gloo. timeout: seconds that a rank waits for another one before it gives up. Raises InputError where the
+    environment names a network interface for gloo that isn't there.
     """
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
     keep_freed_memory()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
+    if backend == "gloo":
+        _check_interfaces("GLOO_SOCKET_IFNAME")
     limit = timedelta(seconds=timeout)
     if "RANK" in os.environ:
         dist.init_process_group(backend, init_method="env://", timeout=limit)
@@ -78,6 +82,13 @@ def process_group(timeout: float = 600.0) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), local, device, none_throws(dist.group.WORLD), balancer)
     finally:
         dist.destroy_process_group()
+
+
+def _check_interfaces(variable: str) -> None:
+    known = [name for _, name in socket.if_nameindex()]
+    for name in filter(None, os.environ.get(variable, "").split(",")):
+        if name not in known:
+            raise InputError(f"{variable}={name}: this machine has no such network interface; it has {', '.join(known)}")
 
 
 def wrap(

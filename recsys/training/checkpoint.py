@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from recsys.errors import InputError
+from recsys.errors import InputError, JobError
 
 State = dict[str, Any]
 
@@ -35,14 +36,20 @@ class Checkpoints:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def save(self, state: State, progress: dict[str, Any], *, best: bool) -> None:
-        """Write `state` (tensors, sharded or not) and `progress` (JSON) as the latest checkpoint, and as the best if `best`. Collective."""
+        """Write `state` (tensors, sharded or not) and `progress` (JSON) as the latest checkpoint, and as the best if `best`. Collective.
+
+        Raises JobError where a rank can't write its part, as on a full disk.
+        """
         name = f"step-{progress['clock']['step']:08d}"
         temporary, final = self.folder / f"{name}.writing", self.folder / name
         if self.rank == 0:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
         dist.barrier()
-        dcp.save(state, checkpoint_id=temporary)
+        try:
+            dcp.save(state, checkpoint_id=temporary)
+        except CheckpointException as error:
+            raise _told(temporary, error) from error
         dist.barrier()
         if self.rank == 0:
             _write_flushed(temporary / "progress.json", json.dumps(progress, indent=1))
@@ -85,6 +92,15 @@ def _take_sizes(path: Path, balancer: State) -> None:
         known = saved.get(f"balancer.{name}")
         if isinstance(known, TensorStorageMetadata) and known.size != tensor.shape:
             balancer[name] = tensor.new_empty(known.size)
+
+
+def _told(path: Path, error: CheckpointException) -> BaseException:
+    """One line where a file couldn't be written. torch tells of a disk that is full in the middle of a tensor as a RuntimeError."""
+    for rank, (cause, _) in error.failures.items():
+        if isinstance(cause, OSError | RuntimeError):
+            why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause).splitlines()[0]
+            return JobError(f"{path}: rank {rank} could not write it ({why}); make room, and --resume goes on from the last checkpoint")
+    return error
 
 
 def _write_flushed(path: Path, text: str) -> None:
