@@ -11,11 +11,13 @@ from pipelines.bench import app as bench_app
 from pipelines.config import app as config_app
 from pipelines.evaluate import evaluate
 from pipelines.generate import generate
+from pipelines.jobs import cancel, jobs, logs, status, wait
+from pipelines.launch import launch
 from pipelines.prepare import app as prepare_app
 from pipelines.promote import promote
 from pipelines.train import train
 from pipelines.validate import validate
-from recsys.errors import InputError, JobError
+from recsys.errors import InputError, JobError, Stopped
 
 app = typer.Typer(
     name="recsys",
@@ -28,6 +30,8 @@ app.command()(generate)
 app.add_typer(prepare_app, name="prepare")
 app.command()(validate)
 app.command()(train)
+for command in (launch, jobs, status, logs, wait, cancel):
+    app.command()(command)
 app.command()(evaluate)
 app.command()(promote)
 app.add_typer(bench_app, name="bench")
@@ -44,6 +48,9 @@ def run(command: Callable[[], None]) -> None:
     except JobError as error:
         print(f"failed: {error}", file=sys.stderr)
         sys.exit(1)
+    except Stopped as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        sys.exit(75)
 
 
 def main() -> None:

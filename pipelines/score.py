@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from pipelines.quiet import quieten
-from recsys.errors import InputError
 
 
 def score_request(file: Path) -> None:
@@ -25,7 +24,7 @@ def score_request(file: Path) -> None:
 
 def worker() -> None:
     """A failure is left for the agent to tell, with exit code 2 for bad input."""
-    from recsys.training.launcher import BAD_INPUT, report_failure
+    from recsys.training.launcher import exit_code, report_failure
 
     try:
         score_request(Path(sys.argv[1]))
@@ -34,7 +33,7 @@ def worker() -> None:
     except BaseException as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         report_failure(error)
-        sys.exit(BAD_INPUT if isinstance(error, InputError) else 1)
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

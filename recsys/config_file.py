@@ -40,7 +40,7 @@ def parse_config(document: dict[str, Any], source: str) -> Config:
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        raise InputError("\n".join(f"{source}: {_describe(dict(item), document)}" for item in error.errors())) from None
+        raise InputError("\n".join(f"{source}: {describe(dict(item), document, Config)}" for item in error.errors())) from None
     output = config.run.output or f"runs/{config.run.name}"
     return config.model_copy(update={"run": config.run.model_copy(update={"output": output})})
 
@@ -101,12 +101,12 @@ def _position(items: list[Any], part: str, where: str) -> int:
     raise InputError(f"--set {where}: no item is named {part!r}{nearest(part, names)}")
 
 
-def _describe(error: dict[str, Any], document: dict[str, Any]) -> str:
-    """One line for one of pydantic's errors."""
+def describe(error: dict[str, Any], document: dict[str, Any], root: type[BaseModel]) -> str:
+    """One line for one of pydantic's errors about `document`, which should have the form of `root`."""
     location, kind = list(error["loc"]), error["type"]
     where = _readable(location, document)
     if kind == "extra_forbidden":
-        known = list(_model_at(location[:-1]).model_fields)
+        known = list(_model_at(location[:-1], root).model_fields)
         return f"{where} is not a known key{nearest(str(location[-1]), known)}"
     if kind == "missing":
         return f"{where} is missing"
@@ -138,9 +138,9 @@ def _is_tag(part: str, document: dict[str, Any]) -> bool:
     return part in (document.get("kind"), document.get("architecture"))
 
 
-def _model_at(location: list[Any]) -> type[BaseModel]:
+def _model_at(location: list[Any], root: type[BaseModel]) -> type[BaseModel]:
     """The section class at a location of pydantic's."""
-    annotation: Any = Config
+    annotation: Any = root
     for part in location:
         if isinstance(part, int):
             annotation = get_args(_unwrap(annotation))[0]

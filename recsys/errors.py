@@ -10,3 +10,7 @@ class InputError(Exception):
 
 class JobError(Exception):
     """A job that had to stop, and why, in one line. The command line prints the message and ends with exit code 1."""
+
+
+class Stopped(Exception):
+    """A job that was told to stop and can go on later. The command line prints the message and ends with exit code 75 (EX_TEMPFAIL)."""

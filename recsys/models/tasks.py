@@ -54,21 +54,37 @@ KINDS = {
 
 @dataclass
 class LabelWeight:
-    """(K,) the weight of all valid labels of a step over all ranks, perhaps still on its way."""
+    """What a step sums over all ranks ahead of its forward pass, perhaps still on its way.
+
+    total: (K + 1,) the weight of valid labels of each task, and how many ranks were told to stop.
+    """
 
     total: Tensor
     work: dist.Work | None = None
 
     def wait(self) -> Tensor:
-        """(K,) the global sum."""
+        """(K,) the global weight of valid labels."""
+        self._arrive()
+        return self.total[:-1]
+
+    def stops(self) -> Tensor:
+        """() ranks that were told to stop."""
+        self._arrive()
+        return self.total[-1]
+
+    def _arrive(self) -> None:
         if self.work is not None:
             self.work.wait()
-        return self.total
 
 
-def label_weight(batch: Batch, group: dist.ProcessGroup | None = None) -> LabelWeight:
-    """Starts the sum of weight * mask over the ranks of `group` (this rank's alone when None): launch it ahead of the forward pass."""
-    total = batch.weights @ batch.masks.to(batch.weights.dtype)
+def label_weight(batch: Batch, group: dist.ProcessGroup | None = None, stop: bool = False) -> LabelWeight:
+    """Starts the sum of weight * mask over the ranks of `group` (this rank's alone when None): launch it ahead of the forward pass.
+
+    stop: whether this rank was told to stop. It goes along, so that all ranks hear of it in the same step and no other message is needed.
+    """
+    # Filled on the device: a number copied there would make the host wait.
+    told = batch.weights.new_full((1,), float(stop))
+    total = torch.cat([batch.weights @ batch.masks.to(batch.weights.dtype), told])
     if group is None or group.size() == 1:
         return LabelWeight(total)
     return LabelWeight(total, dist.all_reduce(total, group=group, async_op=True))

@@ -8,16 +8,19 @@ import socket
 import subprocess
 from importlib import metadata
 
+# Set by `recsys launch`: the job's name, engine, the engine's id of it, and its folder.
+JOB = {"job.name": "RECSYS_JOB_NAME", "job.engine": "RECSYS_JOB_ENGINE", "job.id": "RECSYS_JOB_ID", "job.folder": "RECSYS_JOB_FOLDER"}
 PACKAGES = ("recsys-emtl", "torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "mlflow", "pyarrow", "numpy")
 
 
 def environment_tags() -> dict[str, str]:
-    """Host, world size, versions, and the commit of the working folder where that is a repository."""
+    """Host, world size, versions, the launched job, and the commit of the working folder where that is a repository."""
     tags = {
         "host": socket.gethostname(),
         "world_size": os.environ.get("WORLD_SIZE", "1"),
         "version.python": platform.python_version(),
     }
+    tags |= {tag: os.environ[variable] for tag, variable in JOB.items() if variable in os.environ}
     return tags | {f"version.{package}": version for package, version in package_versions().items()} | git_tags()
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from recsys.files import write_whole
+
 Record = dict[str, Any]
 
 GROUP = 1000  # values that are read, sent and acknowledged together: MLflow's limit of metrics a call
@@ -128,13 +130,6 @@ def size(record: Record) -> int:
     """Values in a record: each metric, parameter and tag is one, and so is everything else."""
     values = record.get("values")
     return 1 if values is None else len(values)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is never seen half written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def open_after_whole_line(path: Path) -> BinaryIO:

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -193,10 +194,26 @@ def quiet_client(uri: str) -> Any:
     """A client whose library prints nothing of its own."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if uri.startswith("sqlite:"):
-        _sqlite_path(uri).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    if uri.startswith("sqlite:") and not _sqlite_path(uri).exists():
+        _create_database(_sqlite_path(uri))
     return MlflowClient(tracking_uri=uri)
+
+
+def _create_database(path: Path) -> None:
+    """Make an empty SQLite store that is whole or not there: MLflow can't use one that was killed while its tables were made."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments()
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass  # another job was faster
+        except OSError:
+            made.replace(path)  # no links on this file system

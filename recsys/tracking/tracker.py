@@ -77,6 +77,9 @@ class Tracker:
             or where uri or experiment have changed.
         tags, params: logged at once. Those of a continued run must not contradict its parameters; MLflow refuses a changed one.
 
+    Attributes:
+        continues: whether an earlier attempt began this run.
+
     Raises:
         InputError: the uri holds a password, or MLflow keeps no metrics there.
     """
@@ -95,7 +98,8 @@ class Tracker:
     ) -> None:
         uri = checked_uri(uri)
         earlier = _earlier_spool(output, uri, experiment)
-        if earlier and (resume or (run_id and earlier.run_id == run_id)):
+        self.continues = earlier is not None and (resume or (run_id is not None and earlier.run_id == run_id))
+        if earlier is not None and self.continues:
             self._spool = earlier
         else:
             header = {"uri": uri, "experiment": experiment, "run_name": run_name, "run_id": run_id}

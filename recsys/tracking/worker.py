@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.tracking.spool import Spool, size, write_whole
+from recsys.files import write_whole
+from recsys.tracking.spool import Spool, size
 from recsys.tracking.store import Store, one_line
 
 _INTERVAL = 1.0  # seconds over which records are collected for one call

@@ -23,7 +23,7 @@ from recsys.data.layout import Layout, layout
 from recsys.data.reader import Reader
 from recsys.data.statistics import Statistics, fit_statistics
 from recsys.distributed import World, plan_table, process_group, wrap
-from recsys.errors import InputError
+from recsys.errors import InputError, Stopped
 from recsys.evaluation.names import check_metric
 from recsys.models.model import build_model
 from recsys.tracking.figures import write_figures
@@ -38,36 +38,53 @@ from recsys.training.record import parameters, schemas, write_json
 from recsys.training.report import for_machines, print_metrics, with_split
 from recsys.training.scores import KeptScores, check_scores_can_be_kept
 from recsys.training.skipped import skipped_metrics, skipped_result
+from recsys.training.stop import Stop
 from recsys.training.trainer import Parts, Trainer
 from recsys.training.unshared import Unshared
 from recsys.training.warm_start import BEFORE, Origin, find_origin, start_warm
+from recsys.training.weighing import check_strategy, weighing
 
 
-def run_job(config: Config, *, resume: bool, overwrite: bool, json_file: Path | None, warm_start: str | None = None) -> None:
+def run_job(
+    config: Config,
+    *,
+    resume: bool,
+    overwrite: bool,
+    json_file: Path | None,
+    or_start: bool = False,
+    warm_start: str | None = None,
+    stop: Stop | None = None,
+) -> None:
     """Train, put the best checkpoint back, evaluate it on the test split, and record everything. Collective.
 
     warm_start: the run to start from (see `find_origin`); without effect on a resumed job that has a checkpoint to go on from.
 
-    Raises InputError for a configuration or log that can't be used, JobError when a loss becomes NaN.
+    resume, overwrite, or_start: what may be in the output folder (see `prepare_output`). stop: the signals that this process listens to.
+
+    Raises InputError for a configuration or log that can't be used, JobError when a loss becomes NaN, Stopped when a rank was told to stop.
     """
+    stop = stop or Stop()
     started = time.perf_counter()
     check_metric(config.evaluate.metric, config.tasks)
-    _check_strategy(config)
+    check_strategy(config)
     check_scores_can_be_kept(config)
     with process_group() as world:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.local_size))
         output = Path(config.run.output or "")
-        goes_on = resume and (output / folder.CHECKPOINTS / "index.json").exists()
-        origin = find_origin(warm_start, config, output, world) if warm_start and not goes_on else None
+        goes_on = [(resume or or_start) and folder.has_checkpoint(output)]
+        dist.broadcast_object_list(goes_on, src=0)
+        origin = find_origin(warm_start, config, output, world) if warm_start and not goes_on[0] else None
         if world.rank == 0:
-            folder.prepare_output(output, config, resume=resume, overwrite=overwrite)
+            folder.prepare_output(output, config, resume=resume, overwrite=overwrite, or_start=or_start)
         dist.barrier()
-        trainer = build_trainer(config, world, output, Console(quiet=world.rank > 0), resume, origin)
+        resume |= goes_on[0]
+        trainer = build_trainer(config, world, output, Console(quiet=world.rank > 0), resume, origin, stop)
         with _closed_at_the_end(trainer.parts.tracker):
             if origin:
                 start_warm(trainer, origin)
             elif resume:
                 trainer.resume()
+            stop.wait_for_step()
             trainer.train()
             metrics, scores = _final_metrics(trainer, output)
             if world.rank == 0:
@@ -85,25 +102,23 @@ def _closed_at_the_end(tracker: Tracking) -> Iterator[None]:
     """Ends the MLflow run with what became of the job."""
     try:
         yield
+    except Stopped:
+        # Whoever asked waits half a minute, a checkpoint included; what doesn't arrive is sent when the job goes on.
+        tracker.close("KILLED", timeout_seconds=10)
+        raise
     except BaseException as error:
         tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", timeout_seconds=20)
         raise
 
 
-def _check_strategy(config: Config) -> None:
-    """Refuse an unknown strategy or option, and a strategy where nothing is shared."""
-    try:
-        _weighing(config, None)
-    except ValueError as error:
-        raise InputError(f"mto: {error}") from None
-    if config.model.architecture == "single" and config.mto.strategy != "equal":
-        raise InputError("mto.strategy: model.architecture single shares nothing that could be weighed; set mto.strategy=equal")
-    if len(config.tasks) == 1 and config.mto.strategy != "equal":
-        raise InputError("mto.strategy: there is only one task to weigh; set mto.strategy=equal")
-
-
 def build_trainer(
-    config: Config, world: World, output: Path, console: Console, resume: bool = False, origin: Origin | None = None
+    config: Config,
+    world: World,
+    output: Path,
+    console: Console,
+    resume: bool = False,
+    origin: Origin | None = None,
+    stop: Stop | None = None,
 ) -> Trainer:
     """Everything that one rank trains with. Collective."""
     features = layout(config.features)
@@ -122,8 +137,9 @@ def build_trainer(
         optimizers=Optimizers(model, config.train, total_steps=config.train.epochs * len(readers["train"])),
         readers=readers,
         checkpoints=Checkpoints(output / folder.CHECKPOINTS, world.rank),
-        tracker=_tracker(config, world, output, model, resume, origin),
+        tracker=_tracker(config, world, output, model, origin),
         display=Display(config, console),
+        stop=stop or Stop(),
     )
     return Trainer(parts)
 
@@ -131,32 +147,7 @@ def build_trainer(
 def _balancer(config: Config, world: World) -> emtl.Balancer | Unshared:
     if config.model.architecture == "single":
         return Unshared(world.balancer)
-    return _weighing(config, world.balancer)
-
-
-def _weighing(config: Config, process_group: dist.ProcessGroup | None) -> emtl.Balancer:
-    """The balancer of section `mto`; ValueError in one line for what can't be."""
-    mto = config.mto
-    groups = None if mto.groups is None else _positions(mto.groups, [task.name for task in config.tasks])
-    return emtl.Balancer(
-        emtl.create(mto.strategy, len(config.tasks if groups is None else groups), **mto.options),
-        scope=mto.scope,
-        process_group=process_group,
-        every=mto.every,
-        lagged=mto.lagged,
-        groups=groups,
-        preferences=mto.preferences,
-        min_weight=mto.min_weight,
-        max_weight=mto.max_weight,
-    )
-
-
-def _positions(groups: list[list[str]], tasks: list[str]) -> list[list[int]]:
-    """Groups of task names as groups of positions."""
-    named = [name for group in groups for name in group]
-    if sorted(named) != sorted(tasks):
-        raise ValueError(f"groups must name each of {', '.join(tasks)} once, but got {groups}")
-    return [[tasks.index(name) for name in group] for group in groups]
+    return weighing(config, world.balancer)
 
 
 def _model(config: Config, features: Layout, world: World, balancer: emtl.Balancer | Unshared) -> DistributedModelParallel:
@@ -209,7 +200,7 @@ def _check_that_ranks_agree(readers: dict[str, Reader], world: World) -> None:
                 )
 
 
-def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, resume: bool, origin: Origin | None) -> Tracking:
+def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, origin: Origin | None) -> Tracking:
     """MLflow on rank 0, silence elsewhere; told at once what is known before the first step."""
     if world.rank:
         return NullTracker()
@@ -221,7 +212,7 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
         experiment=config.tracking.experiment,
         run_name=config.run.name,
         output=output,
-        resume=resume,
+        resume=True,  # an earlier attempt in this folder has its run already, also where it left no checkpoint
         tags={
             "mlflow.source.name": "recsys train",
             "strategy": config.mto.strategy,
@@ -229,9 +220,10 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
             "device": world.device.type,
         }
         | ({"warm_start": origin.name} if origin else {}),
-        # A resumed run has its parameters, and MLflow refuses to change one, such as train.steps.
-        params={} if resume else parameters(config),
     )
+    # A run that goes on has its parameters, and MLflow refuses to change one, such as train.steps.
+    if not tracker.continues:
+        tracker.log_params(parameters(config))
     for path in [
         output / folder.CONFIG,
         output / folder.STATISTICS,

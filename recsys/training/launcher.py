@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -14,15 +15,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import InputError, JobError
+from recsys.errors import InputError, JobError, Stopped
+from recsys.training.stop import SIGNALS
 
-BAD_INPUT = 2
+# Exit codes of workers; 75 is EX_TEMPFAIL of sysexits.h: the same once more goes on.
+CODES: dict[type[Exception], int] = {InputError: 2, JobError: 1, Stopped: 75}
+_LOGS = "RECSYS_LOGS"
 
 
 def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     """Run `python -m module arguments` in `nproc` processes and wait for them.
 
-    Raises InputError with a worker's own message when it ended with bad input, JobError when one failed otherwise.
+    Raises InputError with a worker's own message when it ended with bad input, Stopped when it was told to stop, JobError when one failed
+    otherwise.
     """
     # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
@@ -42,12 +47,15 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
         local_addr="localhost",
         max_restarts=0,
         monitor_interval=0.2,
+        signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
     )
     # What it would warn of is told in one line by whoever calls this.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         elastic_launch(config, sys.executable)("-m", module, *arguments)
-    except SignalException:
+    except SignalException as error:
+        if error.sigval in SIGNALS:
+            raise Stopped(f"by {error.sigval.name}; --resume goes on from the last checkpoint") from None
         raise KeyboardInterrupt from None
     except ChildFailedError as error:
         raise _cause(error.failures) from None
@@ -55,7 +63,9 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
 
 def report_failure(error: BaseException) -> None:
     """Leave a worker's message where its agent looks for it, so that it is told once and not by every rank."""
-    told = str(error) if isinstance(error, InputError | JobError) else "".join(traceback.format_exception(error))
+    told = str(error) if isinstance(error, tuple(CODES)) else "".join(traceback.format_exception(error))
+    if _LOGS in os.environ:
+        print(f"{'stopped' if isinstance(error, Stopped) else 'failed'}: {told}", flush=True)
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         now = time.time()
@@ -64,12 +74,30 @@ def report_failure(error: BaseException) -> None:
         Path(path).write_text(json.dumps({"message": details}))
 
 
+def exit_code(error: BaseException) -> int:
+    """What a worker that ended with `error` tells its agent."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), 1)
+
+
+def open_log() -> None:
+    """Print into a file of this rank's own, behind what earlier attempts printed, where the environment names a folder for them."""
+    folder = os.environ.get(_LOGS)
+    if not (folder and under_agent()):
+        return
+    file = os.open(Path(folder) / f"rank-{os.environ['RANK']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) + 1
+    place = f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} on {socket.gethostname()}"
+    print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S%z')} attempt {attempt}, {place}, process {os.getpid()}", flush=True)
+
+
 def under_agent() -> bool:
     """Whether this process is a worker of torchrun's agent."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def _cause(failures: dict[int, Any]) -> InputError | JobError:
+def _cause(failures: dict[int, Any]) -> Exception:
     """The failure that the others followed from, because a rank whose peer is gone fails a moment later.
 
     That is a rank that was killed, by anything but the agent's own SIGTERM, or else the first that told of its failure.
@@ -83,7 +111,7 @@ def _cause(failures: dict[int, Any]) -> InputError | JobError:
     if not told:
         return JobError("; ".join(f"rank {rank} ended with exit code {failure.exitcode}" for rank, failure in failures.items()))
     rank = told[0][1]
-    kind = InputError if failures[rank].exitcode == BAD_INPUT else JobError
+    kind = next((kind for kind, code in CODES.items() if code == failures[rank].exitcode), JobError)
     return kind(reports[rank]["message"])
 
 

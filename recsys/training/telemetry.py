@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,20 +28,33 @@ class Telemetry:
 
     On a GPU the values are copied asynchronously and looked at one step later, so that no step waits for the device; `flush` looks at
     all of them, and has to be called before anything is saved. Losses and weights are global, so every rank stops at the same step.
+
+    stop: whether any rank was told to stop in a step that was looked at; the same on every rank.
     """
 
     def __init__(self, tasks: list[str], window: int = 10) -> None:
         self.tasks = tasks
+        self.stop = False
         self._sent: deque[_Sent] = deque()
         self._recent: deque[Tensor] = deque(maxlen=window)
         self._told: dict[str, float] = {}
 
-    def push(self, step: int, losses: Tensor, weights: Tensor, gram: Tensor | None = None, failures: Tensor | None = None) -> None:
-        """Note step `step` with (K,) losses, (K,) weights and, where it is told, the (K, K) Gram matrix and the count of failed solves.
+    def push(
+        self,
+        step: int,
+        losses: Tensor,
+        weights: Tensor,
+        gram: Tensor | None = None,
+        failures: Tensor | None = None,
+        stops: Tensor | None = None,
+    ) -> None:
+        """Note step `step` with (K,) losses, (K,) weights, () the number of ranks that were told to stop and, where it is told, the (K,
+        K) Gram matrix and the count of failed solves.
 
         Raises JobError naming task and step.
         """
-        values = torch.stack([losses.double(), weights.double()])
+        told = losses.new_zeros(1) if stops is None else stops.view(1)
+        values = torch.cat([losses.double(), weights.double(), told.double()])
         equity = None if gram is None else _flat(emtl.equity(losses, gram, weights))
         event = None
         if values.is_cuda:
@@ -69,19 +83,30 @@ class Telemetry:
             sent = self._sent.popleft()
             if sent.event is not None:
                 sent.event.synchronize()
-            self._check(sent)
-            self._recent.append(sent.values)
+            values, stops = sent.values[:-1].view(2, -1), sent.values[-1]
+            self._check(sent.step, values)
+            self._recent.append(values)
+            self.stop |= bool(stops)
             if sent.equity is not None:
                 self._told |= dict(zip(equity_names(self.tasks), sent.equity.tolist(), strict=True))
             if sent.failures is not None:
                 self._told["mto/failures"] = float(sent.failures)
 
-    def _check(self, sent: _Sent) -> None:
-        finite = torch.isfinite(sent.values).all(dim=0).tolist()
+    def to_json(self) -> dict[str, Any]:
+        """What the next means are made of, for `from_json`."""
+        return {"recent": [values.tolist() for values in self._recent], "told": self._told}
+
+    def from_json(self, state: dict[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        self._recent.extend(torch.tensor(values, dtype=torch.float64) for values in state["recent"])
+        self._told |= state["told"]
+
+    def _check(self, step: int, values: Tensor) -> None:
+        finite = torch.isfinite(values).all(dim=0).tolist()
         wrong = [task for task, good in zip(self.tasks, finite, strict=True) if not good]
         if wrong:
             raise JobError(
-                f"the loss of {', '.join(wrong)} is not finite in step {sent.step}: lower train.dense.learning_rate or "
+                f"the loss of {', '.join(wrong)} is not finite in step {step}: lower train.dense.learning_rate or "
                 "train.sparse.learning_rate, or look for extreme numbers in the log; the last checkpoint is untouched"
             )
 

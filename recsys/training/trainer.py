@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from recsys.data.batch import Batch
 from recsys.data.fingerprint import difference
 from recsys.data.reader import Reader
 from recsys.distributed import World
-from recsys.errors import InputError
+from recsys.errors import InputError, Stopped
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.names import higher_is_better
 from recsys.models.managed import contest
@@ -31,6 +31,7 @@ from recsys.training.optimizers import Optimizers
 from recsys.training.progress import Display
 from recsys.training.recording import Recording
 from recsys.training.skipped import skipped_metrics, skipped_rows
+from recsys.training.stop import Stop
 from recsys.training.telemetry import Telemetry
 from recsys.training.unshared import Unshared
 
@@ -52,6 +53,7 @@ class Parts:
     checkpoints: Checkpoints
     tracker: Tracking
     display: Display
+    stop: Stop
 
 
 class Trainer:
@@ -71,8 +73,13 @@ class Trainer:
         self._untrained = True
 
     def train(self) -> None:
-        """Run from where the clock stands to the end."""
+        """Run from where the clock stands to the end.
+
+        Raises Stopped, after saving a checkpoint, when any rank was told to stop: in the same step on all of them.
+        """
         self.parts.display.start(self.clock, len(self.parts.readers["train"]))
+        if self._evaluation_missing():
+            self._evaluate_and_save()
         while not self.clock.finished(self.config):
             self._train_epoch()
         if self._last_evaluation != self.clock.step:
@@ -94,6 +101,9 @@ class Trainer:
                 "undo that, or train without --resume in another folder"
             )
         self.recording = Recording(**progress["recording"])
+        self.telemetry.from_json(progress.get("telemetry", {"recent": [], "told": {}}))
+        if self.recording.evaluations:
+            self._last_evaluation = self.recording.evaluations[-1][0]
         self.ancestry = Ancestry(**progress["ancestry"]) if progress.get("ancestry") else None
 
     def start_from(self, run: str, checkpoints: Checkpoints, parts: Sequence[str]) -> Ancestry:
@@ -113,7 +123,7 @@ class Trainer:
         told = step % LOG_EVERY == EQUITY_AT
         # In scope `parameters` the Gram matrix costs K backwards, so only a strategy that needs it has it formed.
         parts.balancer.observe = told and self.config.mto.scope == "representation"
-        total = label_weight(batch, parts.world.group)
+        total = label_weight(batch, parts.world.group, parts.stop.asked)
         if self._untrained:
             parts.model.module.start_at(starting_outputs(batch, self.config.tasks, total.wait(), parts.world.group))
         self._untrained = False
@@ -123,7 +133,7 @@ class Trainer:
         parts.balancer.total(losses, *self._compared()).backward()
         balancer = parts.balancer
         gram, failures = (balancer.gram, balancer.failures()) if told else (None, None)
-        self.telemetry.push(step, none_throws(balancer.losses), none_throws(balancer.weights), gram, failures)
+        self.telemetry.push(step, none_throws(balancer.losses), none_throws(balancer.weights), gram, failures, total.stops())
         parts.optimizers.step()
 
     def _compared(self) -> tuple[list[Tensor], list[Tensor]] | tuple[()]:
@@ -143,6 +153,8 @@ class Trainer:
             clock.advance(rows)
             self.pace.count(rows)
             self._tell()
+            if self.telemetry.stop:
+                self._save_and_stop()
             if self._interrupt_due():
                 self.pace.stop()
                 self._interrupt()
@@ -176,11 +188,25 @@ class Trainer:
         else:
             self._save(best=False)
 
+    def _evaluation_missing(self) -> bool:
+        """Whether an evaluation was due where the clock stands, and the job was stopped before it was done."""
+        clock, every = self.clock, self.config.evaluate.every
+        due = clock.step_in_epoch == 0 if every is None else clock.step % every == 0
+        return due and clock.step > 0 and self._last_evaluation != clock.step
+
+    def _save_and_stop(self) -> NoReturn:
+        self._save(best=False)
+        self.parts.display.stop()
+        raise Stopped(f"{self.parts.stop.told} at step {self.clock.step}, whose checkpoint is saved; --resume goes on from it")
+
     def _evaluate_and_save(self) -> None:
         self.telemetry.flush()
         self._count_skipped()
         contest(self.parts.model)
-        metrics = self.evaluate("valid")
+        try:
+            metrics = self.evaluate("valid")
+        except Stopped:
+            self._save_and_stop()
         self._last_evaluation = self.clock.step
         self.recording.note_evaluation(self.clock.step, metrics)
         watched = self.config.evaluate.metric
@@ -195,10 +221,10 @@ class Trainer:
     def evaluate(self, split: str, keep: Callable[[int, Tensor], None] | None = None) -> dict[str, float]:
         """The metrics of the model as it is; what was skipped of the split is in `skipped`. Collective.
 
-        keep: is given each step with this rank's (B, K) predictions.
+        keep: is given each step with this rank's (B, K) predictions. Raises Stopped when any rank was told to stop.
         """
         reader = self.parts.readers[split]
-        metrics = evaluate(self.parts.model, reader, self.config.tasks, self.parts.world, keep)
+        metrics = evaluate(self.parts.model, reader, self.config.tasks, self.parts.world, keep, lambda: self.parts.stop.asked)
         self.skipped[split] = skipped_rows(reader, self.parts.world)
         reader.check_budget(sum(self.skipped[split].values()))
         return metrics
@@ -224,6 +250,7 @@ class Trainer:
             "clock": self.clock.to_json(),
             "data": self.parts.readers["train"].fingerprint,
             "recording": self.recording.to_json(),
+            "telemetry": self.telemetry.to_json(),
             "ancestry": self.ancestry and self.ancestry.to_json(),
         }
         self.parts.checkpoints.save(self._state(), progress, best=best)

@@ -18,7 +18,7 @@ from recsys.data.synthetic import Spec, generate
 RECSYS = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 
 
-def test_sigterm_ends_a_job_quietly_and_its_run_is_closed(tmp_path: Path) -> None:
+def test_sigterm_saves_a_checkpoint_and_closes_the_run(tmp_path: Path) -> None:
     log = tmp_path / "log"
     generate(Spec(rows=4_000, users=300, items=200, days=10, seed=5), log)
     path = write_job(log, tmp_path, train={"epochs": 400, "checkpoint_every": 10}, evaluate={"every": 10_000}, tracking={"enabled": True})
@@ -26,7 +26,11 @@ def test_sigterm_ends_a_job_quietly_and_its_run_is_closed(tmp_path: Path) -> Non
     wait_for(tmp_path / "run" / "checkpoints" / "index.json", 120)
     job.terminate()
     _, told = job.communicate(timeout=60)
-    assert (job.returncode, told) == (130, "")
+    step = int(json.loads((tmp_path / "run" / "checkpoints" / "index.json").read_text())["latest"].removeprefix("step-"))
+    assert (job.returncode, told) == (
+        75,
+        f"stopped: by SIGTERM at step {step}, whose checkpoint is saved; --resume goes on from it\n",
+    )
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run_id = json.loads((tmp_path / "run" / "run.json").read_text())["run_id"]
     assert client.get_run(run_id).info.status == "KILLED"

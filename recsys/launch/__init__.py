@@ -1,0 +1,12 @@
+"""Starting jobs on engines. Nothing here supervises, schedules or restarts: torchrun, Slurm and Kubernetes do."""
+
+from __future__ import annotations
+
+from recsys.launch.engine import Engine
+from recsys.launch.local import Local
+from recsys.launch.profile import Profile
+
+ENGINES: dict[str, Engine] = {
+    "local": Local(),
+}
+PROFILES: dict[str, type[Profile]] = {name: engine.profile for name, engine in ENGINES.items()}

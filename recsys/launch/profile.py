@@ -1,0 +1,82 @@
+"""Where and how a job runs: a small file in configs/launch/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+
+from recsys.config_file import describe, nearest
+from recsys.errors import InputError
+from recsys.section import Section
+
+FOLDER = Path("configs/launch")
+_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|(^|_)KEY$", re.IGNORECASE)
+
+
+class Profile(Section):
+    """What every engine's profile has; each engine adds its own keys."""
+
+    engine: str = Field(description="What starts the job.")
+    nodes: PositiveInt = Field(1, description="Machines, unless `--nodes` says otherwise.")
+    nproc: PositiveInt = Field(1, description="Processes a machine, unless `--nproc` says otherwise; one a GPU.")
+    max_restarts: NonNegativeInt = Field(3, description="Times that the processes are started again after one of them failed.")
+    stop_seconds: PositiveInt = Field(
+        30, description="What processes that are told to stop have to save a checkpoint, before they are killed."
+    )
+    environment: dict[str, str] = Field({}, description="Environment variables of every process; no secrets.")
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _values_are_text(cls, value: Any) -> Any:
+        return {key: str(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("environment")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if _SECRET.search(name):
+                raise ValueError(f"a secret such as {name} has no place in a profile: set it where the job is launched or runs")
+        return value
+
+
+def read_profile(name: str, kinds: Mapping[str, type[Profile]]) -> Profile:
+    """The profile configs/launch/NAME.yaml, or that of a path.
+
+    kinds: engine -> class of its profiles. Raises InputError, one line an error, for a profile that isn't there (with the nearest), an
+    unknown key (with the nearest), or a bad value.
+    """
+    path = _path(name)
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    return parse_profile(document, str(path), kinds)
+
+
+def parse_profile(document: Any, source: str, kinds: Mapping[str, type[Profile]]) -> Profile:
+    """The profile of a document; `source` names it in errors (InputError)."""
+    engine = document.get("engine") if isinstance(document, dict) else None
+    if not isinstance(engine, str) or engine not in kinds:
+        given = f", but is {engine!r}{nearest(engine, list(kinds))}" if isinstance(engine, str) else ""
+        raise InputError(f"{source}: engine must be one of {', '.join(kinds)}{given}")
+    try:
+        return kinds[engine].model_validate(document)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{source}: {describe(dict(item), document, kinds[engine])}" for item in error.errors())) from None
+
+
+def _path(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if name not in known:
+        told = nearest(name, known) if known else ""
+        raise InputError(f"--on {name}: there is no {FOLDER}/{name}.yaml{told}; give a name from there or a path ending in .yaml")
+    return FOLDER / f"{name}.yaml"
