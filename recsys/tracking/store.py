@@ -9,7 +9,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -208,12 +209,14 @@ def _create_database(path: Path) -> None:
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments()
-        try:
-            os.link(made, path)
-        except FileExistsError:
-            pass  # another job was faster
-        except OSError:
-            made.replace(path)  # no links on this file system
+    # Removed by hand: a TemporaryDirectory would go at the end of the process, under the thread that still fills it.
+    folder = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    made = folder / path.name
+    MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments()
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        pass  # another job was faster
+    except OSError:
+        made.replace(path)  # no links on this file system
+    rmtree(folder)

@@ -22,6 +22,8 @@ def test_sigterm_saves_a_checkpoint_and_closes_the_run(tmp_path: Path) -> None:
     log = tmp_path / "log"
     generate(Spec(rows=4_000, users=300, items=200, days=10, seed=5), log)
     path = write_job(log, tmp_path, train={"epochs": 400, "checkpoint_every": 10}, evaluate={"every": 10_000}, tracking={"enabled": True})
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client.search_experiments()  # makes the tables, which takes longer than a job that is stopped can wait for them
     job = subprocess.Popen([*RECSYS, "train", str(path)], stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run" / "checkpoints" / "index.json", 120)
     job.terminate()
@@ -31,7 +33,6 @@ def test_sigterm_saves_a_checkpoint_and_closes_the_run(tmp_path: Path) -> None:
         75,
         f"stopped: by SIGTERM at step {step}, whose checkpoint is saved; --resume goes on from it\n",
     )
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run_id = json.loads((tmp_path / "run" / "run.json").read_text())["run_id"]
     assert client.get_run(run_id).info.status == "KILLED"
 
