@@ -13,6 +13,7 @@ from pipelines.evaluate import evaluate
 from pipelines.generate import generate
 from pipelines.jobs import cancel, jobs, logs, status, wait
 from pipelines.launch import launch
+from pipelines.plan import plan
 from pipelines.prepare import app as prepare_app
 from pipelines.promote import promote
 from pipelines.train import train
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(generate)
 app.add_typer(prepare_app, name="prepare")
 app.command()(validate)
+app.command()(plan)
 app.command()(train)
 for command in (launch, jobs, status, logs, wait, cancel):
     app.command()(command)

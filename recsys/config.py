@@ -194,11 +194,18 @@ class SparseOptimizerConfig(LearningRate):
     epsilon: PositiveFloat = 1e-8
 
 
+Sharding = Literal["table_wise", "row_wise", "column_wise", "auto"]
+
+
 class ShardingConfig(Section):
     """How tables are laid over ranks."""
 
-    default: Literal["table_wise", "row_wise", "column_wise"] = "table_wise"
-    tables: dict[str, Literal["table_wise", "row_wise", "column_wise"]] = Field({}, description="Exceptions, by table name.")
+    default: Sharding = Field(
+        "table_wise",
+        description="Whole tables, each on one rank; rows or columns of each over all ranks; `auto`: by rows where a table doesn't fit or "
+        "that should be faster, else whole.",
+    )
+    tables: dict[str, Sharding] = Field({}, description="Exceptions, by table name.")
 
 
 class TrainConfig(Section):

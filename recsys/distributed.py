@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import logging
+import math
 import os
 import re
 import socket
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,30 +15,22 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from torch import Tensor, nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torchrec.distributed import DistributedModelParallel, ModuleSharder
-from torchrec.distributed.embedding import EmbeddingCollectionSharder
-from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.model_parallel import DefaultDataParallelWrapper
-from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
-from torchrec.distributed.planner.types import ParameterConstraints
+from torchrec.distributed.planner.planners import to_sharding_plan
+from torchrec.distributed.planner.types import PlannerError
 from torchrec.distributed.types import ShardingPlan
 from torchrec.distributed.utils import none_throws
 
 from recsys.config import ShardingConfig, SparseOptimizerConfig
-from recsys.data.features.feature import TableSpec
 from recsys.errors import InputError
 from recsys.memory import keep_freed_memory
-from recsys.models.embeddings import Embeddings
-from recsys.models.managed import START, ManagedSharder, divide_over
-
-# What TorchRec says at every start about its own use of PyTorch is nothing that a person could mend.
-for _logger in ("torchrec", "torch.fx._symbolic_trace"):
-    logging.getLogger(_logger).setLevel(logging.ERROR)
-for _message in ("HeuristicalStorageReservation is known", "`broadcast_buffers` is deprecated", "Please use DTensor"):
-    warnings.filterwarnings("ignore", _message, FutureWarning)
+from recsys.models.managed import START, divide_over
+from recsys.planning.devices import Devices, machine_memory
+from recsys.planning.planner import Options, topology_of
+from recsys.planning.sharding import make_sharders
 
 BLOCK = 1024  # rows of a table that one random generator fills
 
@@ -92,16 +82,23 @@ def _check_interfaces(variable: str) -> None:
 
 
 def wrap(
-    model: nn.Module, world: World, sharding: ShardingConfig, sparse: SparseOptimizerConfig, seed: int, batch_size: int
+    model: nn.Module,
+    world: World,
+    sharding: ShardingConfig,
+    sparse: SparseOptimizerConfig,
+    seed: int,
+    batch_size: int,
+    kept: int = 0,
 ) -> DistributedModelParallel:
     """The model with its tables sharded and updated inside the backward pass, and all else replicated by DDP.
 
-    batch_size: rows a rank and step, by which the planner estimates. The tables' values come from `seed`, whatever the plan.
-    Raises InputError when `sharding.tables` names a table that the model doesn't have.
+    batch_size: rows a rank and step, by which the planner estimates. kept: bytes of a rank's memory that all else takes, as rank 0
+    knows. The tables' values come from `seed`, whatever the plan.
+    Raises InputError when `sharding.tables` names a table that the model doesn't have, or the tables don't fit.
     """
-    sharders = _sharders(sparse)
+    sharders = make_sharders(sparse)
     divide_over(model, world.size)
-    plan = make_plan(model, world, sharding, batch_size, sharders)
+    plan = make_plan(model, world, sharding, batch_size, sharders, kept)
     wrapped = DistributedModelParallel(
         model,
         device=world.device,
@@ -114,12 +111,33 @@ def wrap(
     return wrapped
 
 
-def make_plan(model: nn.Module, world: World, sharding: ShardingConfig, batch_size: int, sharders: list[ModuleSharder]) -> ShardingPlan:
-    """Which rank holds which part of each table: the same on every rank. Raises InputError for an unknown table."""
-    topology = Topology(world_size=world.size, local_world_size=min(world.local_size, world.size), compute_device=world.device.type)
-    constraints = _constraints(model, sharding, world)
-    planner = EmbeddingShardingPlanner(topology=topology, batch_size=batch_size, constraints=constraints)
-    return planner.collective_plan(model, sharders, world.group)
+def devices_of(world: World) -> Devices:
+    """The ranks of this job, each with the memory that this one has."""
+    local = math.gcd(world.local_size, world.size)
+    cuda = world.device.type == "cuda"
+    memory = torch.cuda.get_device_properties(world.device).total_memory if cuda else machine_memory() // local
+    return Devices(world.size, local, world.device.type, memory)
+
+
+def make_plan(
+    model: nn.Module, world: World, sharding: ShardingConfig, batch_size: int, sharders: list[ModuleSharder], kept: int = 0
+) -> ShardingPlan:
+    """Which rank holds which part of each table, made on rank 0. Collective. Raises InputError on every rank."""
+    found: list[ShardingPlan | InputError | None] = [None]
+    if world.rank == 0:
+        devices = devices_of(world)
+        try:
+            options = Options(model, sharders, sharding, devices, batch_size)
+            found = [to_sharding_plan(options.place(kept), topology_of(devices))]
+        except InputError as error:
+            found = [error]
+        except PlannerError as error:
+            told = "the tables don't fit into the ranks' memory; `recsys plan` shows what each takes and what to change"
+            found = [InputError(f"train.sharding: {told} ({str(error).partition(chr(10))[0]})")]
+    dist.broadcast_object_list(found, src=0, group=world.group)
+    if isinstance(found[0], InputError):
+        raise found[0]
+    return none_throws(found[0])
 
 
 def plan_table(plan: ShardingPlan) -> list[dict[str, Any]]:
@@ -174,49 +192,3 @@ def _fill(local: Tensor, table: str, offsets: tuple[int, int], dimension: int, s
         values = torch.empty(BLOCK, dimension).normal_(0, START, generator=generator)
         low, high = max(first, start), min(last, start + BLOCK)
         local[low - first : high - first].copy_(values[low - start : high - start, column : column + local.shape[1]])
-
-
-class _BagSharder(EmbeddingBagCollectionSharder):
-    """Row-wise on CPUs too, where TorchRec hides it although it is exact."""
-
-    def sharding_types(self, compute_device_type: str) -> list[str]:
-        return ["table_wise", "row_wise", "column_wise"]
-
-
-class _ItemSharder(EmbeddingCollectionSharder):
-    def sharding_types(self, compute_device_type: str) -> list[str]:
-        return ["table_wise", "row_wise", "column_wise"]
-
-
-def _sharders(sparse: SparseOptimizerConfig) -> list[ModuleSharder]:
-    """Sharders whose tables are updated by row-wise Adagrad; each with a dictionary of its own, because TorchRec changes them."""
-
-    def fused() -> dict[str, Any]:
-        return {"optimizer": EmbOptimType.EXACT_ROWWISE_ADAGRAD, "learning_rate": sparse.learning_rate, "eps": sparse.epsilon}
-
-    return [_BagSharder(fused()), _ItemSharder(fused()), ManagedSharder(_BagSharder(fused()))]
-
-
-def _constraints(model: nn.Module, sharding: ShardingConfig, world: World) -> dict[str, ParameterConstraints]:
-    """What the planner may do with each table: never data-parallel, which would take it out of the fused optimizer."""
-    tables = {name: spec for module in model.modules() if isinstance(module, Embeddings) for name, spec in module.tables.items()}
-    known = sorted({spec.name for spec in tables.values()})
-    for name in sharding.tables:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0) or ["none"]
-            raise InputError(f"train.sharding.tables: there is no table {name!r}; the nearest is {near[0]!r}")
-    for spec in tables.values():
-        if _is_managed(spec) and sharding.tables.get(spec.name, "row_wise") != "row_wise":
-            raise InputError(f"train.sharding.tables: the table {spec.name!r} is managed and can only be divided row_wise")
-    return {
-        name: ParameterConstraints(
-            sharding_types=["row_wise" if _is_managed(spec) else sharding.tables.get(spec.name, sharding.default)],
-            compute_kernels=["fused"],
-            min_partition=max(4, spec.dimension // world.size // 4 * 4),
-        )
-        for name, spec in tables.items()
-    }
-
-
-def _is_managed(spec: TableSpec) -> bool:
-    return getattr(spec.owner, "encoding", None) == "managed"

@@ -40,7 +40,8 @@ class Embeddings(nn.Module):
     for those that sequences use.
 
     `prefix` is put in front of the tables' names, so that several copies of a layout can live in one model. On the meta device the
-    tables take no memory until they are sharded. `tables` gives each table by its name in the module.
+    tables take no memory until they are sharded. `tables` gives each table by its name in the module, `lengths` the most ids that a row
+    of a batch has for each of its features.
     TorchRec only sums; means are made of sums here. Its own mean pooling goes by the table, so that features with different poolings
     could not share one, and is wrong where row-wise tables lie beside others (all of a collection's bags are divided by their lengths).
     """
@@ -48,6 +49,7 @@ class Embeddings(nn.Module):
     def __init__(self, layout: Layout, prefix: str = "", device: torch.device | None = None) -> None:
         super().__init__()
         self.tables = {prefix + table_key(spec.name): spec for spec in layout.tables_of(layout.slots)}
+        self.lengths = {prefix + table_key(spec.name): _lengths(layout, spec) for spec in layout.tables_of(layout.slots)}
         self.bags = _bags(layout, layout.pooled, prefix, device)
         self.weighted_bags = _bags(layout, layout.weighted, prefix, device)
         self.managed = _managed(layout, prefix, device)
@@ -99,6 +101,10 @@ def _table(spec: TableSpec, slots: list[Slot], prefix: str) -> dict[str, Any]:
         "embedding_dim": spec.dimension,
         "feature_names": [slot.key for slot in slots if slot.table == spec.name],
     }
+
+
+def _lengths(layout: Layout, spec: TableSpec) -> list[int]:
+    return [slot.max_length or 1 for slot in layout.slots if slot.table == spec.name]
 
 
 def table_key(name: str) -> str:
