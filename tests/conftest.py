@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from browser import Browser
 from hypothesis import settings
 
 # No limit on an example's time: on shared cores it says nothing.
@@ -16,6 +18,9 @@ settings.load_profile("shared-cores")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,3 +44,12 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the reference values are not in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """A real browser; skips where there is none."""
+    program = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"no browser ({', '.join(_BROWSERS)}); on Debian: apt-get install chromium")
+    return Browser(program, tmp_path_factory.mktemp("browser"))

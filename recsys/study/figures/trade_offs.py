@@ -25,7 +25,7 @@ def draw_trade_offs(group: Group, tasks: Sequence[StudyTask]) -> Figure | None:
     if len(tasks) < 2 or len(entries) < 2:
         return None
     pairs = list(combinations(tasks, 2)) if len(tasks) <= ALL_PAIRS else [(tasks[0], other) for other in tasks[1:]]
-    columns = min(3, len(pairs))
+    columns = min(2, len(pairs))
     rows = math.ceil(len(pairs) / columns)
     figure = Figure(figsize=(0.6 + 4.3 * columns, 0.4 + 4.0 * rows), layout="constrained", dpi=120)
     panels = figure.subplots(rows, columns, squeeze=False)

@@ -51,7 +51,7 @@ def draw_weights(architecture: str, courses: Mapping[str, Course], tasks: Sequen
             colour, dash = COLOURS[task % len(COLOURS)], DASHES[task % len(DASHES)]
             axes.fill_between(part.steps, part.low[:, task], part.high[:, task], color=colour, alpha=0.18, linewidth=0)
             axes.plot(part.steps, part.mean[:, task], color=colour, linestyle=dash, linewidth=1.3, label=named(tasks[task]))
-        finish(axes, name, longest=26)
+        finish(axes, name, longest=22)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     for axes in panels[-1]:
         axes.set_xlabel("step")

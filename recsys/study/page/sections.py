@@ -67,6 +67,7 @@ class Section:
     references: list[Reference]
     headings: list[tuple[str, str]]
     lines: list[Line]
+    on_valid: list[Line]
     settings: list[tuple[Entry, str]]
     figures: dict[str, Markup]
 
@@ -75,12 +76,12 @@ def headline(findings: Findings) -> tuple[str, Verdict]:
     """How many strategies differ from `equal` for the better alone, in all groups."""
     parts = [entry for group in findings.groups for entry in _compared(group)]
     better = [entry for entry in parts if entry.better and not entry.worse]
-    many = f"{len(parts)} {'are' if len(findings.groups) == 1 else 'lines are'}"
     if not parts:
         return "Nothing to compare with equal weights yet", "inconclusive"
     if not better:
         return f"None of {len(parts)} strategies is better than equal weights beyond doubt", "inconclusive"
-    return f"{len(better)} of {many} better than equal weights beyond doubt, and worse on no task", "better"
+    verb = "is" if len(better) == 1 else "are"
+    return f"{len(better)} of {len(parts)} strategies {verb} better than equal weights beyond doubt, and worse on no task", "better"
 
 
 def sections_of(findings: Findings, courses: Courses) -> list[Section]:
@@ -102,6 +103,7 @@ def _section(findings: Findings, group: Group, courses: Courses, key: str) -> Se
         references=list(_references(findings, group)),
         headings=[(heading, note) for heading, note, _, _ in columns[0]] if columns else [],
         lines=[Line(entry, [(value, small) for _, _, value, small in row]) for entry, row in zip(entries, columns, strict=True)],
+        on_valid=[Line(entry, list(_valid_cells(findings, group, entry))) for entry in entries],
         settings=[(entry, ", ".join(f"{name} = {value}" for name, value in entry.setting.items())) for entry in entries if entry.setting],
         figures=figures,
     )
@@ -157,8 +159,7 @@ def _columns(findings: Findings, group: Group, entry: Entry) -> Iterator[tuple[s
     yield "seeds", "", count(len(entry.seeds)), ""
     for task in findings.tasks:
         decimals = _decimals([other.test[task.name] for other in group.entries])
-        yield task.name, f"{_note(task)}, test", *_spread(entry.test[task.name], decimals)
-        yield f"{task.name}, valid", task.metric, *_spread(entry.valid[task.name], decimals)
+        yield task.name, _note(task), *_spread(entry.test[task.name], decimals)
     found = entry.delta_m
     yield "delta-m, %", f"to {group.reference}", signed(found.value, 2), interval(found.low, found.high, 2, sign=True)
     yield "mean rank", "1 is best", fixed(entry.mean_rank, 1), ""
@@ -169,6 +170,11 @@ def _columns(findings: Findings, group: Group, entry: Entry) -> Iterator[tuple[s
     yield "conflict", "mean", fixed(entry.conflict, 3), ""
     variance = entry.contribution_variance
     yield "variance of contributions", "mean", NOTHING if math.isnan(variance) else f"{variance:.2g}", ""
+
+
+def _valid_cells(findings: Findings, group: Group, entry: Entry) -> Iterator[tuple[str, str]]:
+    for task in findings.tasks:
+        yield _spread(entry.valid[task.name], _decimals([other.valid[task.name] for other in group.entries]))
 
 
 def _decimals(spreads: Sequence[Spread]) -> int:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from html_page import Page
 from hypothesis import given
 from hypothesis import strategies as st
 from page_cases import HOSTILE, simulated
@@ -23,39 +23,7 @@ from recsys.evaluation.page.slices import heat_maps
 from recsys.evaluation.page.svg import Scale, element, tick_labels
 from recsys.evaluation.page.view import View
 
-VOID = {"meta", "br", "img", "link", "input", "hr"}
 STYLES = Path(__file__).parents[3] / "recsys/evaluation/page/templates/page.css"
-
-
-class Page(HTMLParser):
-    """A page's elements, the text of its tables' cells, and all of its text. Fails where elements aren't closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag, f"</{tag}> at line {self.getpos()[0]}"
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.text += data
-        if {"td", "th"} & set(self._open):
-            self.rows[-1][-1] += data
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from recsys.study.analysis.field import Field
-from recsys.study.analysis.group import Described
-from recsys.study.findings import FIGURES, StudyTask
+from recsys.study.analysis.group import Described, group_of
+from recsys.study.figures import Course, course
+from recsys.study.findings import FIGURES, Findings, StudyTask
 
 TASKS = [
     StudyTask(name="ctr", kind="binary", metric="auc", higher_is_better=True),
@@ -55,3 +56,39 @@ def described(field: Field) -> list[Described]:
         figures["peak_memory"] = dict.fromkeys(field.seeds, 2e9)
         found.append(Described(name, {}, 1, figures, []))
     return found
+
+
+def made_findings(field: Field, parts: list[Described] | None = None) -> Findings:
+    """What is found of one architecture."""
+    return Findings(
+        study="demo",
+        command="recsys compare configs/demo.yaml --strategies all",
+        created="2026-01-02 03:04:05 UTC",
+        versions={"torch": "2"},
+        tasks=TASKS,
+        rows=40_000,
+        clusters=field.clusters,
+        cluster="user_id",
+        replicates=field.replicates.shape[3],
+        groups=[group_of("mmoe", field, parts or described(field))],
+        missing=[],
+        failed=[],
+        warnings=[],
+    )
+
+
+def made_courses(findings: Findings) -> dict[str, dict[str, Course]]:
+    """Weights that wander, of three seeds."""
+    random = np.random.default_rng(2)
+    steps = np.arange(10.0, 400.0, 10)
+
+    def wandering() -> np.ndarray:
+        raw = np.exp(np.cumsum(0.1 * random.normal(size=(steps.size, len(TASKS))), axis=0))
+        return len(TASKS) * raw / raw.sum(1, keepdims=True)
+
+    return {
+        group.architecture: {
+            entry.name: course([(steps, wandering()) for _ in range(3)]) for entry in group.entries if entry.strategy != "single"
+        }
+        for group in findings.groups
+    }
