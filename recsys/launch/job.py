@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveInt, SerializeAsAny
+from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError
 
 from recsys.config import Config
-from recsys.config_file import FILE_NAME, dump_config, load_config, nearest
+from recsys.config_file import FILE_NAME, describe, dump_config, load_config, nearest
 from recsys.errors import InputError
 from recsys.files import write_whole
 from recsys.launch.profile import Profile, parse_profile
@@ -104,7 +104,11 @@ def load_job(name: str, kinds: Mapping[str, type[Profile]]) -> Job:
     path = FOLDER.absolute() / name / RECORD
     fields = json.loads(path.read_text())
     fields["profile"] = parse_profile(fields["profile"], str(path), kinds)
-    return Job.model_validate(fields | {"workdir": Path.cwd()})
+    try:
+        return Job.model_validate(fields | {"workdir": Path.cwd()})
+    except ValidationError as error:
+        told = "; ".join(describe(dict(item), fields, Job) for item in error.errors())
+        raise InputError(f"{path}: {told}; was it written by another version?") from None
 
 
 def job_names() -> list[str]:
