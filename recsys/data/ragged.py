@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import fbgemm_gpu  # noqa: F401 -- registers its operators
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 Ints = NDArray[np.signedinteger]
@@ -80,6 +78,9 @@ def take(columns: Sequence[Ids], order: Ints) -> list[Ids]:
 
 def _take_together(group: Sequence[Ragged], order: Ints) -> list[Ragged]:
     """The rows of columns with the same offsets in another order; a row's ids are copied in one piece."""
+    import fbgemm_gpu  # noqa: F401 -- registers its operators. Here, because a configuration is read without torch
+    import torch
+
     lengths, places = group[0].lengths, torch.from_numpy(order.astype(np.int32))
     parts = [part for own in group for part in (own.flat, own.weights if own.weights is None else own.flat_weights) if part is not None]
     permute = torch.ops.fbgemm.permute_1D_sparse_data

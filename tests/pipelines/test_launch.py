@@ -83,20 +83,32 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_two_jobs_at_once_and_one_of_them_is_killed_twice(folder: Path) -> None:
-    """Before its first checkpoint and after: it ends as the other one, which nobody disturbs."""
+def test_two_jobs_at_once_and_one_of_them_is_killed_twice_and_stopped(folder: Path) -> None:
+    """Before its first checkpoint and after, then told to stop: it ends as the other one, which nobody disturbs."""
     for name in ("calm", "killed"):
         command(folder, "launch", "job.yaml", "--on", "local", "--nproc", "2", "--name", name)
     job = folder / "jobs" / "killed"
     os.kill(wait_for(lambda: rank_process(job, 1, attempt=1)), signal.SIGKILL)
     wait_for((job / "run" / "checkpoints" / "index.json").exists)
     os.kill(wait_for(lambda: rank_process(job, 1, attempt=2)), signal.SIGKILL)
+    wait_for(lambda: rank_process(job, 1, attempt=3))
+    saved = (job / "run" / "checkpoints" / "index.json").read_text()
+    wait_for(lambda: (job / "run" / "checkpoints" / "index.json").read_text() != saved)
+    os.kill(rank_process(job, 1, attempt=3) or 0, signal.SIGUSR1)
     command(folder, "wait", "calm", "killed", "--timeout", "700")
+    first, second = (command(folder, "logs", "killed", "--rank", rank).stdout for rank in ("0", "1"))
+    step = second.partition("stopped: by SIGUSR1 at step ")[2].partition(",")[0]
+    assert step and f"stopped: with another rank at step {step}, whose checkpoint is saved" in first
     calm, killed = (json.loads((folder / "jobs" / name / "run" / "result.json").read_text()) for name in ("calm", "killed"))
     assert killed["metrics"] == calm["metrics"] and (killed["steps"], killed["samples"]) == (calm["steps"], calm["samples"])
     assert calm["world_size"] == killed["world_size"] == 2
     printed = command(folder, "logs", "killed").stdout
-    assert [line.partition("attempt ")[2].partition(",")[0] for line in printed.splitlines() if line.startswith("---")] == ["1", "2", "3"]
+    assert [line.partition("attempt ")[2].partition(",")[0] for line in printed.splitlines() if line.startswith("---")] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     assert "recvV" not in printed and "Traceback" not in command(folder, "logs", "calm", "--rank", "1").stdout
     assert (folder / "jobs" / "calm" / "logs" / "agent.log").read_text() == "", "nothing that needs no attention"
 
