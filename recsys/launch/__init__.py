@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from recsys.launch.engine import Engine
+from recsys.launch.kubernetes import Kubernetes
 from recsys.launch.local import Local
 from recsys.launch.profile import Profile
 from recsys.launch.slurm import Slurm
 
 ENGINES: dict[str, Engine] = {
+    "kubernetes": Kubernetes(),
     "local": Local(),
     "slurm": Slurm(),
 }

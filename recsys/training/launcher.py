@@ -58,7 +58,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
             raise Stopped(f"by {error.sigval.name}; --resume goes on from the last checkpoint") from None
         raise KeyboardInterrupt from None
     except ChildFailedError as error:
-        raise _cause(error.failures) from None
+        raise cause_of(error.failures) from None
 
 
 def report_failure(error: BaseException) -> None:
@@ -97,7 +97,7 @@ def under_agent() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def _cause(failures: dict[int, Any]) -> Exception:
+def cause_of(failures: dict[int, Any]) -> Exception:
     """The failure that the others followed from, because a rank whose peer is gone fails a moment later.
 
     That is a rank that was killed, by anything but the agent's own SIGTERM, or else the first that told of its failure.
