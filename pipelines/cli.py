@@ -8,6 +8,7 @@ from collections.abc import Callable
 import typer
 
 from pipelines.bench import app as bench_app
+from pipelines.compare import compare
 from pipelines.config import app as config_app
 from pipelines.evaluate import evaluate
 from pipelines.generate import generate
@@ -35,6 +36,7 @@ app.command()(train)
 for command in (launch, jobs, status, logs, wait, cancel):
     app.command()(command)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(promote)
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")

@@ -21,6 +21,7 @@ class RunConfig(Section):
 
     name: str = Field(description="Name of the run, in MLflow and on disk.")
     seed: int = Field(0, description="Seed of initial values, shuffling and dropout.")
+    figures: bool = Field(True, description="Draw figures of the training at its end.")
     output: str | None = Field(None, description="Folder for checkpoints and results; `runs/NAME` when left out.")
 
 
@@ -42,6 +43,9 @@ class DataConfig(Section):
     weight: str | None = Field(None, description="Column with a non-negative weight for each row; 1 when left out.")
     time: str | None = Field(
         None, description="Column of an impression's time, by which splits are checked; that of the log's `_schema.yaml` when left out."
+    )
+    statistics: str | None = Field(
+        None, description="File with the training files' statistics, as another run left it, so that they aren't measured again."
     )
     store: StoreConfig = StoreConfig()
     timeout: PositiveFloat = Field(300.0, description="Seconds after which a read that hangs ends the job.")

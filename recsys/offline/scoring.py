@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.config import Task
+from recsys.cores import threads
 from recsys.data.plan import owned_streams
 from recsys.data.reader import Reader
 from recsys.distributed import World, process_group
@@ -36,7 +36,7 @@ def score(request: Request, console: Console) -> None:
     put beside them. Ranks have the same number of steps. Raises InputError when the log doesn't fit a model.
     """
     with process_group() as world:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.local_size))
+        torch.set_num_threads(threads(world.local_size))
         if world.rank == 0:
             shutil.rmtree(request.scratch, ignore_errors=True)
         dist.barrier()

@@ -3,6 +3,7 @@
 studies/NAME/
   study.json      what is compared, the command, what each strategy's search cost and chose
   config.yaml     the resolved configuration that all children start from
+  statistics.json what the features learn from the training files
   children/       of each child: NAME.json (what it is), NAME.log (what it said), NAME/ (the folder of an ordinary run)
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from recsys import config_file
 from recsys.training import output
 
-STUDY, CONFIG, RESULT, SCORES = "study.json", config_file.FILE_NAME, output.RESULT, "scores"
+STUDY, CONFIG, STATISTICS, RESULT = "study.json", config_file.FILE_NAME, output.STATISTICS, output.RESULT
 
 
 class StudyFolder:
@@ -26,6 +27,11 @@ class StudyFolder:
     def config(self) -> Path:
         """The configuration that all children start from."""
         return self.path / CONFIG
+
+    @property
+    def statistics(self) -> Path:
+        """The training files' statistics, measured once for all children."""
+        return self.path / STATISTICS
 
     @property
     def study(self) -> Path:

@@ -99,7 +99,7 @@ class Outcome:
             best_step=result["best_step"],
             steps=result["steps"],
             world_size=result["world_size"],
-            run_id=result["run_id"],
+            run_id=_run_id(folder, result),
         )
 
 
@@ -111,6 +111,12 @@ def read_outcomes(folder: StudyFolder) -> list[Outcome]:
 def read_child(folder: StudyFolder, name: str) -> Child:
     """What a child is."""
     return Child(**json.loads(folder.about(name).read_text())["child"])
+
+
+def _run_id(folder: Path, result: dict[str, Any]) -> str | None:
+    """Of the training's own MLflow run, or of that which the comparison made for it since."""
+    about = folder / "run.json"
+    return json.loads(about.read_text())["run_id"] if about.exists() else result["run_id"]
 
 
 def _number(value: float | None) -> float:

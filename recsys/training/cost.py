@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -12,15 +13,18 @@ import torch.distributed as dist
 from recsys.distributed import World
 
 
+@dataclass
 class Pace:
-    """Adds up the time in steps (reading included; evaluations and checkpoints not) and what was done in it, on one rank."""
+    """Adds up the time in steps (reading included; evaluations and checkpoints not) and what was done in it, on one rank.
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.cpu_seconds = 0.0
-        self.steps = 0
-        self.samples = 0
-        self._since = (0.0, 0.0)
+    Part of a checkpoint as rank 0 has it, so that it covers a job that was resumed.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    steps: int = 0
+    samples: int = 0
+    _since: tuple[float, float] = field(default=(0.0, 0.0), init=False)
 
     def start(self) -> None:
         """From here on."""
@@ -35,6 +39,10 @@ class Pace:
         """A step over `rows` rows of all ranks."""
         self.steps += 1
         self.samples += rows
+
+    def to_json(self) -> dict[str, Any]:
+        """For `Pace(**fields)`."""
+        return {name: value for name, value in asdict(self).items() if name != "_since"}
 
     @property
     def samples_per_second(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 
 import emtl
 from recsys.config import Config
+from recsys.cores import threads
 from recsys.data.fingerprint import digest
 from recsys.data.guard import Guard
 from recsys.data.layout import Layout, layout
@@ -69,7 +69,7 @@ def run_job(
     check_strategy(config)
     check_scores_can_be_kept(config)
     with process_group() as world:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.local_size))
+        torch.set_num_threads(threads(world.local_size))
         output = Path(config.run.output or "")
         goes_on = [(resume or or_start) and folder.has_checkpoint(output)]
         dist.broadcast_object_list(goes_on, src=0)
@@ -163,6 +163,8 @@ def _statistics(config: Config, features: Layout, world: World, output: Path, re
     path = output / folder.STATISTICS
     if world.rank == 0 and origin:
         shutil.copyfile(origin.folder / folder.STATISTICS, path)
+    elif world.rank == 0 and config.data.statistics:
+        Statistics.load(Path(config.data.statistics)).save(path)
     elif world.rank == 0 and not (resume and path.exists()):
         guard = Guard(config.data.on_error, config.data.timeout)
         fit_statistics(config.data.train, features.features, config.data.threads, config.data.store, guard).save(path)
@@ -276,6 +278,8 @@ def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: 
 
 
 def _draw(trainer: Trainer, output: Path) -> None:
+    if not trainer.config.run.figures:
+        return
     for path in write_figures(trainer.recording.history([task.name for task in trainer.config.tasks]), output / folder.FIGURES):
         trainer.parts.tracker.log_artifact(path, "figures")
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recsys.cores import AGENT, cores
 from recsys.errors import InputError, JobError, Stopped
 from recsys.training.stop import SIGNALS
 
@@ -31,7 +32,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     """
     # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(cores()) // nproc)))
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -94,7 +95,7 @@ def open_log() -> None:
 
 def under_agent() -> bool:
     """Whether this process is a worker of torchrun's agent."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    return AGENT in os.environ
 
 
 def cause_of(failures: dict[int, Any]) -> Exception:

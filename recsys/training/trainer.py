@@ -104,6 +104,7 @@ class Trainer:
         self.telemetry.from_json(progress.get("telemetry", {"recent": [], "told": {}}))
         if self.recording.evaluations:
             self._last_evaluation = self.recording.evaluations[-1][0]
+        self.pace = Pace(**progress.get("pace", {}))
         self.ancestry = Ancestry(**progress["ancestry"]) if progress.get("ancestry") else None
 
     def start_from(self, run: str, checkpoints: Checkpoints, parts: Sequence[str]) -> Ancestry:
@@ -251,6 +252,7 @@ class Trainer:
             "data": self.parts.readers["train"].fingerprint,
             "recording": self.recording.to_json(),
             "telemetry": self.telemetry.to_json(),
+            "pace": self.pace.to_json(),
             "ancestry": self.ancestry and self.ancestry.to_json(),
         }
         self.parts.checkpoints.save(self._state(), progress, best=best)

@@ -1,0 +1,5 @@
+"""`python -m pipelines` is `recsys`."""
+
+from pipelines.cli import main
+
+main()
