@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.quiet import quieten
-from recsys.errors import InputError, JobError
+from pipelines.train import look_at_the_logs
+from recsys.errors import InputError, JobError, Stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +55,7 @@ def compare(
 
     given = load_config(config, overrides)
     folder = output or Path("studies") / given.run.name
-    _look_at_the_logs(given)
+    look_at_the_logs(given)
     question = Question(
         config=for_children(given, folder),
         folder=folder,
@@ -73,7 +75,10 @@ def compare(
     # A container engine or a scheduler ends a comparison this way; its children still have to be stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     answer = _run(study, given, console, Display(console, jobs), resume)
-    _report(study, answer, console, json_file)
+    if json_file is not None and answer.outcomes:
+        from recsys.study.results import JSON
+
+        shutil.copyfile(folder / JSON, json_file)
     if answer.record.failed:
         for failed in answer.record.failed:
             print(f"failed: {failed.child}: {failed.line} (log: {failed.log})", file=sys.stderr)
@@ -85,7 +90,7 @@ def for_children(config: Config, folder: Path) -> Config:
     from recsys.study.folder import StudyFolder
 
     changes = {
-        "run": config.run.model_copy(update={"figures": False, "output": None}),
+        "run": config.run.model_copy(update={"figures": False}),
         "data": config.data.model_copy(update={"statistics": config.data.statistics or str(StudyFolder(folder).statistics)}),
         "tracking": config.tracking.model_copy(update={"enabled": False}),
     }
@@ -93,7 +98,7 @@ def for_children(config: Config, folder: Path) -> Config:
 
 
 def _run(study: Study, given: Config, console: Console, progress: Display, resume: bool) -> Answer:
-    """Hold the folder, run, and record in MLflow what ends."""
+    """Hold the folder, run, report, and record in MLflow."""
     from recsys.study.lock import locked
 
     study.folder.path.mkdir(parents=True, exist_ok=True)
@@ -107,12 +112,32 @@ def _run(study: Study, given: Config, console: Console, progress: Display, resum
             if tracking:
                 tracking.finish([], {}, [], "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             if isinstance(error, KeyboardInterrupt):
-                raise JobError("stopped; the same command with --resume goes on where it was") from None
+                raise Stopped("the same command with --resume goes on where it was") from None
             raise
-        if tracking:
-            files = [(study.folder.study, None), (study.folder.config, None)]
-            console.print(tracking.finish(answer.outcomes, {}, files, "FINISHED"), highlight=False, soft_wrap=True)
+        if answer.outcomes:
+            _report(study, answer, given, console, tracking)
         return answer
+
+
+def _report(study: Study, answer: Answer, given: Config, console: Console, tracking: StudyTracking | None) -> None:
+    """Say what was found, in the terminal, in the study's folder and in MLflow."""
+    from recsys.study.analysis.summarise import About
+    from recsys.study.report import report
+    from recsys.study.results import metrics_of
+    from recsys.study.show import show
+
+    if tracking:
+        for outcome in answer.outcomes:
+            tracking.child(outcome)
+    done = [outcome.again() for outcome in answer.outcomes]  # with the ids of their MLflow runs
+    about = About(answer.record.name, answer.record.command, answer.missing, answer.failed)
+    findings, files = report(done, given.tasks, about, study.folder.path)
+    show(console, findings)
+    console.print(f"\nresults.json, results.csv, page.html and figures/ are in {study.folder.path}", highlight=False)
+    if tracking:
+        own = study.folder
+        placed = [(path, None if path.parent == own.path else path.parent.name) for path in [*files, own.study, own.config]]
+        console.print(tracking.finish(done, metrics_of(findings), placed, "FINISHED"), highlight=False, soft_wrap=True)
 
 
 def _tracking(study: Study, given: Config) -> StudyTracking | None:
@@ -130,29 +155,6 @@ def _tracking(study: Study, given: Config) -> StudyTracking | None:
         "command": record.command,
     }
     return StudyTracking(given.tracking.uri, given.tracking.experiment, study.folder.path, record.name, {}, params)
-
-
-def _report(study: Study, answer: Answer, console: Console, json_file: Path | None) -> None:
-    """What was found."""
-    import json
-
-    for outcome in answer.outcomes:
-        test = {name: value for name, value in outcome.metrics.items() if name.startswith("test/") and name.endswith("/auc")}
-        console.print(outcome.child.name, test, highlight=False)
-    if json_file is not None:
-        results = {outcome.child.name: outcome.metrics for outcome in answer.outcomes}
-        json_file.write_text(json.dumps({"study": json.loads(answer.record.model_dump_json()), "children": results}, indent=1) + "\n")
-
-
-def _look_at_the_logs(config: Config) -> None:
-    """Refuse logs that no training could use, before hundreds of them find that out."""
-    from recsys.data.validation.quick import check_quickly
-
-    found = check_quickly(config).found
-    for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if found.errors:
-        raise InputError("\n".join(found.errors))
 
 
 def _words(text: str) -> list[str]:

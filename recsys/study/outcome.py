@@ -78,6 +78,10 @@ class Outcome:
                 f"{path}: is not the result of a child of a study ({type(error).__name__}: {error}); remove the folder"
             ) from error
 
+    def again(self) -> Outcome:
+        """Read again, with what was added since."""
+        return Outcome.read(self.child, self.folder)
+
     @classmethod
     def _parse(cls, child: Child, folder: Path, result: dict[str, Any]) -> Outcome:
         kept, cost, course = result["scores"], result["cost"], result["course"]

@@ -76,6 +76,11 @@ class Runner:
         self._run_all(waiting)
         return [self._outcomes[name] for name in wanted if name in self._outcomes]
 
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of all children that were run or found done."""
+        return list(self._outcomes.values())
+
     def command(self, child: Child) -> list[str]:
         """What a person would type to repeat a child; it starts anew in an empty folder."""
         settings = [f"--set={override}" for override in child.overrides(self._config)]
@@ -154,7 +159,7 @@ def _stop(running: Sequence[Running]) -> None:
 def _last_words(log: Path, code: int) -> str:
     """The line in which a child said why it ended, or its last one."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    told = [line for line in lines if line.startswith(("error:", "failed:"))]
+    told = [line for line in lines if line.startswith(("error:", "failed:", "stopped:"))]
     ended = f"killed by signal {-code} (out of memory?)" if code < 0 else f"exit code {code}"
     last = (told or lines or ["it said nothing"])[-1]
     return last if told and code > 0 else f"{ended}: {last}"

@@ -50,11 +50,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The record, and the outcomes of what is reported."""
+    """The record, and the outcomes of all children that ended well, search and all."""
 
     record: StudyRecord
     outcomes: list[Outcome]
-    runner: Runner
+
+    @property
+    def failed(self) -> list[str]:
+        """Children to be reported that ended without a result."""
+        wanted = {child.name for child in self.record.finals()}
+        return [one.child for one in self.record.failed if one.child in wanted]
+
+    @property
+    def missing(self) -> list[str]:
+        """Children to be reported that were never run, because nothing could be chosen for them."""
+        return [f"{line.strategy}, {line.architecture}" for line in self.record.lines if line.chosen is None]
 
 
 class Study:
@@ -118,11 +128,11 @@ class Study:
             for one, line in pairs:
                 if is_tuned(one):
                     search.tuned(one, line, self.grid, tasks, self.trials, question.weights)
-            outcomes = runner.run(self.record.finals())
+            runner.run(self.record.finals())
         finally:
             self.record.failed = [Failed(child=name, line=one.line, log=str(one.log)) for name, one in runner.failures.items()]
             self.save()
-        return Answer(self.record, outcomes, runner)
+        return Answer(self.record, runner.outcomes)
 
     def _measure(self) -> None:
         """Statistics of the training files, once for all children."""
