@@ -241,7 +241,7 @@ class TrackingConfig(Section):
     """MLflow."""
 
     enabled: bool = True
-    uri: str = "sqlite:///mlflow.db"
+    uri: str = Field("", description="Server or database; MLFLOW_TRACKING_URI when left out, or else sqlite:///mlflow.db.")
     experiment: str = "recsys"
     log_model: bool = Field(True, description="Send the best checkpoint and what scoring needs, so that `runs:/ID` names it anywhere.")
 

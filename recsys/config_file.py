@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from recsys.config import Config
 from recsys.errors import InputError
+from recsys.tracking.store import uri_of
 
 FILE_NAME = "config.yaml"
 
@@ -41,8 +42,9 @@ def parse_config(document: dict[str, Any], source: str) -> Config:
         config = Config.model_validate(document)
     except ValidationError as error:
         raise InputError("\n".join(f"{source}: {describe(dict(item), document, Config)}" for item in error.errors())) from None
-    output = config.run.output or f"runs/{config.run.name}"
-    return config.model_copy(update={"run": config.run.model_copy(update={"output": output})})
+    run = config.run.model_copy(update={"output": config.run.output or f"runs/{config.run.name}"})
+    tracking = config.tracking.model_copy(update={"uri": uri_of(config.tracking.uri)})
+    return config.model_copy(update={"run": run, "tracking": tracking})
 
 
 def dump_config(config: Config) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from recsys.errors import InputError
-from recsys.tracking.store import checked_uri, one_line, quiet_client
+from recsys.tracking.store import checked_uri, one_line, quiet_client, uri_of
 
 MODEL = "model"  # where training puts it among a run's artifacts
 _NAMED = re.compile(r"(?P<scheme>runs|models):/+(?P<path>.+)")
@@ -35,11 +35,11 @@ def is_named(source: str) -> bool:
 
 
 def tracking_uri(given: str | None) -> str:
-    """The store to ask: the given one, else MLFLOW_TRACKING_URI, else `sqlite:///mlflow.db`.
+    """The store to ask, as `uri_of` says.
 
     Raises InputError when it holds a secret, or is a file that isn't there (MLflow would make an empty one).
     """
-    uri = checked_uri(given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    uri = checked_uri(uri_of(given))
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise InputError(f"{uri}: no such MLflow store; name yours with --tracking-uri or MLFLOW_TRACKING_URI")
     return uri
@@ -51,7 +51,7 @@ def store_of(given: str | None, folders: Sequence[Path]) -> str:
         for path in (folder / "run.json" for folder in folders):
             if path.is_file():
                 return str(json.loads(path.read_text())["uri"])
-    return checked_uri(given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    return checked_uri(uri_of(given))
 
 
 def run_of(source: str, client: Any) -> str:

@@ -37,6 +37,11 @@ _ENVIRONMENT = {
 }
 
 
+def uri_of(given: str | None) -> str:
+    """The store to use: the given one, else MLFLOW_TRACKING_URI, else `sqlite:///mlflow.db`."""
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
 def checked_uri(uri: str) -> str:
     """`uri` with an absolute path where it names an SQLite file.
 
@@ -193,15 +198,22 @@ def _artifact_location(uri: str) -> str | None:
 
 def quiet_client(uri: str) -> Any:
     """A client whose library prints nothing of its own."""
+    quieten_mlflow()
+    if uri.startswith("sqlite:") and not _sqlite_path(uri).exists():
+        _create_database(_sqlite_path(uri))
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def quieten_mlflow() -> None:
+    """Import MLflow with its settings as they must be here: no retries of its own, nothing printed."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    import mlflow  # noqa: F401
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if uri.startswith("sqlite:") and not _sqlite_path(uri).exists():
-        _create_database(_sqlite_path(uri))
-    return MlflowClient(tracking_uri=uri)
 
 
 def _create_database(path: Path) -> None:

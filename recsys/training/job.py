@@ -26,6 +26,7 @@ from recsys.distributed import World, plan_table, process_group, wrap
 from recsys.errors import InputError, Stopped
 from recsys.evaluation.names import check_metric
 from recsys.models.model import build_model
+from recsys.tracking.access import check_access
 from recsys.tracking.figures import write_figures
 from recsys.tracking.tracker import NullTracker, Tracker, Tracking
 from recsys.training import output as folder
@@ -73,6 +74,8 @@ def run_job(
         output = Path(config.run.output or "")
         goes_on = [(resume or or_start) and folder.has_checkpoint(output)]
         dist.broadcast_object_list(goes_on, src=0)
+        if world.rank == 0 and config.tracking.enabled and not goes_on[0]:
+            check_access(config.tracking.uri)
         origin = find_origin(warm_start, config, output, world) if warm_start and not goes_on[0] else None
         if world.rank == 0:
             folder.prepare_output(output, config, resume=resume, overwrite=overwrite, or_start=or_start)
