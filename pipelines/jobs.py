@@ -33,8 +33,8 @@ def jobs(json_file: JsonFile = None) -> None:
     found = sorted((_load(name) for name in job_names()), key=lambda pair: pair[0].created)
     facts = [_facts(job, _status_or_why_not(job, engine)) for job, engine in found]
     table = Table(box=SIMPLE_HEAD)
-    for column in ("job", "state", "engine", "id", "processes", "launched", "checkpoint"):
-        table.add_column(column, justify="right" if column in ("processes", "checkpoint") else "left")
+    for column in ("job", "state", "engine", "id", "ranks", "launched", "saved"):
+        table.add_column(column, justify="right" if column in ("ranks", "saved") else "left", no_wrap=column != "job")
     for fact in facts:
         checkpoint = "" if fact["checkpoint"] is None else f"step {fact['checkpoint']:,}"
         table.add_row(
@@ -147,7 +147,7 @@ def _facts(job: Job, found: Status) -> dict[str, Any]:
 
 def _minute(text: str) -> str:
     """A time of this machine's zone, to the minute."""
-    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"
+    return f"{datetime.fromisoformat(text).astimezone():%m-%d %H:%M}"
 
 
 def _write(json_file: Path | None, content: Any) -> None:

@@ -21,7 +21,7 @@ from recsys.training.stop import SIGNALS
 
 # Exit codes of workers; 75 is EX_TEMPFAIL of sysexits.h: the same once more goes on.
 CODES: dict[type[Exception], int] = {InputError: 2, JobError: 1, Stopped: 75}
-_LOGS = "RECSYS_LOGS"
+_LOGS, _PEER_GONE = "RECSYS_LOGS", "another rank is gone"
 
 
 def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
@@ -66,7 +66,8 @@ def report_failure(error: BaseException) -> None:
     """Leave a worker's message where its agent looks for it, so that it is told once and not by every rank."""
     told = str(error) if isinstance(error, tuple(CODES)) else "".join(traceback.format_exception(error))
     if _LOGS in os.environ:
-        print(f"{'stopped' if isinstance(error, Stopped) else 'failed'}: {told}", flush=True)
+        followed = isinstance(error, RuntimeError) and "peer" in str(error)  # the peer's own log says why
+        print(f"{'stopped' if isinstance(error, Stopped) else 'failed'}: {_PEER_GONE if followed else told}", flush=True)
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         now = time.time()
