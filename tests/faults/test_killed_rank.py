@@ -50,6 +50,21 @@ def wait_for(path: Path, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def test_sigterm_stops_all_ranks_at_the_same_step(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    generate(Spec(rows=4_000, users=300, items=200, days=10, seed=5), log)
+    path = write_job(log, tmp_path, train={"epochs": 400, "checkpoint_every": 10}, evaluate={"every": 10_000})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    job = subprocess.Popen([*RECSYS, "train", str(path), "--nproc", "2"], stderr=subprocess.PIPE, text=True, env=environment)
+    index = tmp_path / "run" / "checkpoints" / "index.json"
+    wait_for(index, 120)
+    job.terminate()
+    _, told = job.communicate(timeout=120)
+    assert (job.returncode, told) == (75, "stopped: by SIGTERM; --resume goes on from the last checkpoint\n")
+    saved = index.parent / json.loads(index.read_text())["latest"]
+    assert (saved / "progress.json").exists() and len(list(saved.glob("*.distcp"))) == 2, "both ranks wrote"
+
+
 def test_a_killed_rank_ends_the_job_in_one_line_and_resume_finishes_it(tmp_path: Path) -> None:
     log, result = tmp_path / "log", tmp_path / "result.json"
     generate(Spec(rows=8_000, users=300, items=200, days=10, seed=5), log)

@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 
 from pipelines.cli import app, run
 from recsys.data.synthetic import Spec, generate
+from recsys.errors import InputError
 from recsys.launch import PROFILES
 from recsys.launch.job import load_job
 from recsys.launch.local import Local
@@ -257,7 +258,13 @@ def test_the_environment_arrives_as_it_is_written(environment: dict[str, str]) -
 
 
 def test_a_job_reads_back_as_it_was(here: Path) -> None:
-    command(here, "launch", "job.yaml", "--on", "local", "--name", "kept", "--set", "train.steps=1")
+    command(here, "launch", "job.yaml", "--on", "once", "--name", "kept", "--set", "train.steps=1", "--dry-run", "--json", "kept.json")
+    fields = json.loads((here / "kept.json").read_text())
+    fields.pop("folder")
+    (here / "jobs" / "kept").mkdir(parents=True)
+    (here / "jobs" / "kept" / "job.json").write_text(json.dumps(fields))
     job = load_job("kept", PROFILES)
-    assert job.model_dump() == load_job("kept", PROFILES).model_dump() and type(job.profile).__name__ == "LocalProfile"
-    command(here, "cancel", "kept")
+    assert job.model_dump(mode="json") == fields and type(job.profile).__name__ == "LocalProfile" and job.profile.max_restarts == 0
+    (here / "jobs" / "kept" / "job.json").write_text(json.dumps(fields | {"nproks": 1}))
+    with pytest.raises(InputError, match="nproks is not a known key; did you mean 'nproc'"):
+        load_job("kept", PROFILES)
