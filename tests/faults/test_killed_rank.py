@@ -26,6 +26,8 @@ def test_sigterm_saves_a_checkpoint_and_closes_the_run(tmp_path: Path) -> None:
     client.search_experiments()  # makes the tables, which takes longer than a job that is stopped can wait for them
     job = subprocess.Popen([*RECSYS, "train", str(path)], stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run" / "checkpoints" / "index.json", 120)
+    while not json.loads((tmp_path / "run" / "run.json").read_text())["run_id"]:  # MLflow takes a while to be there
+        time.sleep(0.1)
     job.terminate()
     _, told = job.communicate(timeout=60)
     step = int(json.loads((tmp_path / "run" / "checkpoints" / "index.json").read_text())["latest"].removeprefix("step-"))
