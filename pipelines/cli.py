@@ -17,6 +17,7 @@ from pipelines.launch import launch
 from pipelines.plan import plan
 from pipelines.prepare import app as prepare_app
 from pipelines.promote import promote
+from pipelines.report import report
 from pipelines.train import train
 from pipelines.validate import validate
 from recsys.errors import InputError, JobError, Stopped
@@ -37,6 +38,7 @@ for command in (launch, jobs, status, logs, wait, cancel):
     app.command()(command)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(report)
 app.command()(promote)
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")

@@ -121,8 +121,7 @@ def _run(study: Study, given: Config, console: Console, progress: Display, resum
 
 def _report(study: Study, answer: Answer, given: Config, console: Console, tracking: StudyTracking | None) -> None:
     """Say what was found, in the terminal, in the study's folder and in MLflow."""
-    from recsys.study.analysis.summarise import About
-    from recsys.study.report import report
+    from recsys.study.report import about, report
     from recsys.study.results import metrics_of
     from recsys.study.show import show
 
@@ -130,8 +129,8 @@ def _report(study: Study, answer: Answer, given: Config, console: Console, track
         for outcome in answer.outcomes:
             tracking.child(outcome)
     done = [outcome.again() for outcome in answer.outcomes]  # with the ids of their MLflow runs
-    about = About(answer.record.name, answer.record.command, answer.missing, answer.failed)
-    findings, files = report(done, given.tasks, about, study.folder.path)
+    of = about(answer.record, [outcome.child.name for outcome in done])
+    findings, files = report(done, given.tasks, of, study.folder.path)
     show(console, findings)
     console.print(f"\nresults.json, results.csv, page.html and figures/ are in {study.folder.path}", highlight=False)
     if tracking:

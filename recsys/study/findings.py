@@ -51,12 +51,12 @@ class Entry(_Part):
     """A line of the table: a strategy with one setting on one architecture, over its seeds.
 
     name: unique in the group. setting: overrides beyond the configuration. tried: settings of this strategy among which it was chosen on
-    valid, itself included. test, valid: each task's deciding metric. delta_m: per cent, to the group's `reference`. mean_rank: over
-    blocks of task and seed, 1 is best; null for what isn't ranked. better, worse: tasks on which it differs from `equal` beyond doubt.
-    seeds_won, blocks: of how many blocks of task and seed its metric is better than that of `equal` (a tie is half). step_cost,
-    cpu_step_cost: seconds, and processor seconds, a step relative to `equal` with the same seed, geometric means over seeds. Means over
-    seeds: seconds a step, samples a second, peak_memory in bytes, conflict and contribution_variance. on_front: no other entry is at
-    least as good on each task's mean and better on one.
+    valid, itself included. search_trainings: that this took. test, valid: each task's deciding metric. delta_m: per cent, to the group's
+    `reference`. mean_rank: over blocks of task and seed, 1 is best; null for what isn't ranked. better, worse: tasks on which it differs
+    from `equal` beyond doubt. seeds_won, blocks: of how many blocks of task and seed its metric is better than that of `equal` (a tie is
+    half). step_cost, cpu_step_cost: seconds, and processor seconds, a step relative to `equal` with the same seed, geometric means over
+    seeds. Means over seeds: seconds a step, samples a second, peak_memory in bytes, conflict and contribution_variance. on_front: no
+    other entry is at least as good on each task's mean and better on one.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Entry(_Part):
     setting: dict[str, Any]
     seeds: list[int]
     tried: int
+    search_trainings: int
     test: dict[str, Spread]
     valid: dict[str, Spread]
     delta_m: Estimate
@@ -160,7 +161,7 @@ class Findings(_Part):
     """One study.
 
     rows, clusters: of the test split that children kept scores of, 0 where none did. cluster: the column they were resampled by.
-    missing, failed: names of children.
+    missing, failed: names of children. notes: on how the study was made.
     """
 
     study: str
@@ -175,6 +176,7 @@ class Findings(_Part):
     groups: list[Group]
     missing: list[str]
     failed: list[str]
+    notes: list[str]
     warnings: list[str]
 
     @property

@@ -73,6 +73,7 @@ def _row(findings: Findings, group: Group, entry: Entry) -> dict[str, object]:
         "strategy": entry.strategy,
         "setting": json.dumps(entry.setting) if entry.setting else "",
         "settings_tried": entry.tried,
+        "search_trainings": entry.search_trainings,
         "seeds": " ".join(map(str, entry.seeds)),
     }
     for task in findings.tasks:

@@ -47,6 +47,8 @@ def show(console: Console, findings: Findings) -> None:
         if children:
             told = f"{len(children)} of the study's children {'are' if len(children) > 1 else 'is'} {what}: {', '.join(children)}"
             console.print(told, style="yellow", highlight=False, markup=False)
+    for note in findings.notes:
+        console.print(f"note: {note}", style="dim", highlight=False, markup=False)
     for warning in findings.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
 
@@ -91,7 +93,7 @@ def columns_of(group: Group, entries: Sequence[Entry], tasks: Sequence[StudyTask
         column("variance of\ncontributions", lambda entry: _short(entry.contribution_variance)),
     ]
     if any(entry.tried > 1 for entry in entries):
-        columns.insert(1, column("settings\ntried", lambda entry: f"{entry.tried}"))
+        columns.insert(1, column("settings tried,\ntrainings", lambda entry: f"{entry.tried}, {entry.search_trainings}"))
     return columns
 
 

@@ -55,17 +55,6 @@ class Answer:
     record: StudyRecord
     outcomes: list[Outcome]
 
-    @property
-    def failed(self) -> list[str]:
-        """Children to be reported that ended without a result."""
-        wanted = {child.name for child in self.record.finals()}
-        return [one.child for one in self.record.failed if one.child in wanted]
-
-    @property
-    def missing(self) -> list[str]:
-        """Children to be reported that were never run, because nothing could be chosen for them."""
-        return [f"{line.strategy}, {line.architecture}" for line in self.record.lines if line.chosen is None]
-
 
 class Study:
     """Runs what isn't done yet of a study: the search for settings, then what is reported."""

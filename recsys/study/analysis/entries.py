@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.study.child import FINAL, SINGLE, Child
+from recsys.study.contestant import titled
 from recsys.study.outcome import Outcome
 
 
 @dataclass(frozen=True)
 class Runs:
-    """An entry's final runs by seed. tried: settings of its strategy on its architecture, in any stage, this one included."""
+    """An entry's final runs by seed."""
 
     name: str
     strategy: str
+    architecture: str
     setting: Mapping[str, Any]
-    tried: int
     by_seed: Mapping[int, Outcome]
 
 
@@ -27,7 +28,7 @@ def entries_of(outcomes: Sequence[Outcome]) -> dict[str, list[Runs]]:
     final = [outcome for outcome in outcomes if outcome.child.stage == FINAL]
     architectures = sorted({outcome.child.architecture for outcome in final if outcome.child.strategy != SINGLE})
     return {
-        architecture: _entries([outcome for outcome in outcomes if _stands_in(outcome.child, architecture)])
+        architecture: _entries([outcome for outcome in final if _stands_in(outcome.child, architecture)])
         for architecture in architectures or sorted({outcome.child.architecture for outcome in final})
     }
 
@@ -38,26 +39,22 @@ def _stands_in(child: Child, architecture: str) -> bool:
 
 def _entries(outcomes: Sequence[Outcome]) -> list[Runs]:
     settings: dict[str, dict[str, dict[int, Outcome]]] = {}
-    tried: dict[str, set[str]] = {}
     for outcome in outcomes:
-        child, key = outcome.child, json.dumps(dict(outcome.child.setting), sort_keys=True)
-        tried.setdefault(child.strategy, set()).add(key)
-        if child.stage == FINAL:
-            settings.setdefault(child.strategy, {}).setdefault(key, {})[child.seed] = outcome
+        child = outcome.child
+        settings.setdefault(child.strategy, {}).setdefault(setting_key(child.setting), {})[child.seed] = outcome
     return [
-        Runs(_name(strategy, key, of_strategy), strategy, json.loads(key), len(tried[strategy]), by_seed)
+        _runs(strategy, json.loads(key), by_seed, alone=len(of_strategy) == 1)
         for strategy, of_strategy in sorted(settings.items())
         for key, by_seed in sorted(of_strategy.items())
     ]
 
 
-def _name(strategy: str, key: str, settings: Mapping[str, object]) -> str:
-    """The strategy's, and its setting's where several of that strategy are compared."""
-    if len(settings) == 1:
-        return strategy
-    setting = json.loads(key)
-    return " ".join([strategy, *(f"{name.removeprefix('mto.')}={_short(value)}" for name, value in setting.items())])
+def setting_key(setting: Mapping[str, Any]) -> str:
+    """The same for equal settings, in whatever order."""
+    return json.dumps(dict(setting), sort_keys=True)
 
 
-def _short(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _runs(strategy: str, setting: Mapping[str, Any], by_seed: Mapping[int, Outcome], *, alone: bool) -> Runs:
+    """Called by its strategy, and by its setting where several of that strategy are compared."""
+    architecture = next(iter(by_seed.values())).child.architecture
+    return Runs(strategy if alone else titled(strategy, setting), strategy, architecture, setting, by_seed)

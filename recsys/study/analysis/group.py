@@ -28,6 +28,7 @@ class Described:
     strategy: str
     setting: Mapping[str, Any]
     tried: int
+    search_trainings: int
     figures: Mapping[str, Mapping[int, float]]
     run_ids: Sequence[str]
 
@@ -118,6 +119,7 @@ def _entries(
                 setting=dict(part.setting),
                 seeds=[seed for seed, there in zip(field.seeds, field.present[place].tolist(), strict=True) if there],
                 tried=part.tried,
+                search_trainings=part.search_trainings,
                 test=_spreads(field, field.test[place]),
                 valid=_spreads(field, field.valid[place]),
                 delta_m=_NONE if gains is None else _estimate(field, *(values[place] for values in gains)),

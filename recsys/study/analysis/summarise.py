@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from recsys.config import Task
 from recsys.evaluation.compare.plan import DECIDING
 from recsys.evaluation.names import higher_is_better
-from recsys.study.analysis.entries import Runs, entries_of
+from recsys.study.analysis.entries import Runs, entries_of, setting_key
 from recsys.study.analysis.field import Field
 from recsys.study.analysis.group import Described, group_of
 from recsys.study.analysis.kept_scores import KeptScores
@@ -27,14 +28,27 @@ Replicates = Mapping[str, NDArray[np.float64]]
 """By a child's name, (K, r)."""
 
 
+class Budget(NamedTuple):
+    """Settings among which one was chosen, itself included, and the trainings that this took."""
+
+    tried: int = 1
+    trainings: int = 0
+
+
 @dataclass(frozen=True)
 class About:
-    """What the outcomes don't say. missing, failed: names of final children without a result."""
+    """What the outcomes don't say.
+
+    missing, failed: names of final children without a result. notes: what a reader should know of how the study was made. budgets: what
+    choosing settings cost, by strategy, architecture and `setting_key` of what was chosen.
+    """
 
     study: str
     command: str
     missing: Sequence[str] = ()
     failed: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    budgets: Mapping[tuple[str, str, str], Budget] = field(default_factory=dict)
 
 
 def summarise(
@@ -44,7 +58,7 @@ def summarise(
     replicates: int = REPLICATES,
     advance: Callable[[], object] = lambda: None,
 ) -> Findings:
-    """Compare the final children of a study; those of other stages only count as settings that were tried.
+    """Compare the final children of a study; those of other stages are passed over.
 
     Any part of a study will do. `advance` is called after each child and task. Memory: the sums over clusters of a batch of runs
     (`replicates.BATCH_NUMBERS`), and r numbers a child and task. Raises InputError when children were measured on different rows.
@@ -57,7 +71,7 @@ def summarise(
     resampled = _resampled(scores, clusters, replicates, advance) if scores else {}
     study_tasks = [_study_task(task) for task in tasks]
     groups = [
-        group_of(architecture, _field(entries, study_tasks, resampled, clusters), [_described(runs) for runs in entries])
+        group_of(architecture, _field(entries, study_tasks, resampled, clusters), [_described(runs, about.budgets) for runs in entries])
         for architecture, entries in entries_of(done).items()
     ]
     return Findings(
@@ -73,6 +87,7 @@ def summarise(
         groups=groups,
         missing=list(about.missing),
         failed=list(about.failed),
+        notes=list(about.notes),
         warnings=_warnings(final, kept),
     )
 
@@ -111,10 +126,11 @@ def _metric(outcome: Outcome, split: str, task: StudyTask) -> float:
     return outcome.metrics.get(f"{split}/{task.name}/{task.metric}", float("nan"))
 
 
-def _described(runs: Runs) -> Described:
+def _described(runs: Runs, budgets: Mapping[tuple[str, str, str], Budget]) -> Described:
     outcomes = list(runs.by_seed.values())
     figures = {name: {seed: float(getattr(outcome, name)) for seed, outcome in runs.by_seed.items()} for name in FIGURES}
-    return Described(runs.strategy, runs.setting, runs.tried, figures, [outcome.run_id for outcome in outcomes if outcome.run_id])
+    budget = budgets.get((runs.strategy, runs.architecture, setting_key(runs.setting)), Budget())
+    return Described(runs.strategy, runs.setting, *budget, figures, [outcome.run_id for outcome in outcomes if outcome.run_id])
 
 
 def _warnings(final: Sequence[Outcome], kept: Sequence[Outcome]) -> list[str]:

@@ -10,11 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.config import BinaryTask, DurationTask, Task
+from recsys.config import BinaryTask, Config, DurationTask, Task
+from recsys.config_file import dump_config
 from recsys.evaluation.binary import auc
 from recsys.evaluation.duration import duration_metrics
 from recsys.study.child import Child
+from recsys.study.folder import RESULT, StudyFolder
 from recsys.study.outcome import Course, Outcome, Scores
+from recsys.study.record import Line, StudyRecord
+from recsys.training.record import write_json
 
 TASKS: list[Task] = [
     BinaryTask(name="ctr", kind="binary", label="click"),
@@ -101,3 +105,31 @@ def _keep(log: Log, scores: Sequence[np.ndarray], folder: Path) -> None:
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
+
+
+def on_disk(outcomes: Sequence[Outcome], folder: StudyFolder, seeds: Sequence[int], config: Config) -> StudyRecord:
+    """The folder that a comparison would have left, with the scores where they are; as many seeds as asked for, all strategies chosen."""
+    folder.children.mkdir(parents=True)
+    strategies = dict.fromkeys((part.child.strategy, part.child.architecture) for part in outcomes)
+    for part in outcomes:
+        scores = {"folder": str(part.scores.folder), "run": part.scores.run, "user": part.scores.user} if part.scores else None
+        cost = {"seconds_per_step": part.seconds_per_step, "cpu_seconds_per_step": 0.2, "peak_memory_bytes": part.peak_memory}
+        course = {name: getattr(part.course, name) for name in ("steps", "weights", "losses", "evaluations")}
+        course |= {"conflict": None if math.isnan(part.conflict) else part.conflict, "contribution_variance": part.contribution_variance}
+        plain = {name: getattr(part, name) for name in ("metrics", "seconds", "samples_per_second", "best_step", "steps", "world_size")}
+        write_json(folder.about(part.child.name), {"child": part.child.to_json()})
+        write_json(folder.run(part.child.name) / RESULT, plain | {"scores": scores, "cost": cost, "course": course, "run_id": None})
+    record = StudyRecord(
+        name="demo",
+        command="recsys compare configs/demo.yaml --strategies all",
+        created="2026-01-02T03:04:05+00:00",
+        metric="mean/auc",
+        seeds=list(seeds),
+        search_seeds=[1000],
+        grid={},
+        versions={},
+        lines=[Line(strategy=strategy, architecture=architecture, given={}, chosen={}) for strategy, architecture in strategies],
+    )
+    record.save(folder.study)
+    folder.config.write_text(dump_config(config))
+    return record

@@ -54,7 +54,7 @@ def described(field: Field) -> list[Described]:
     for name in field.names:
         figures = {figure: {seed: random.uniform(0.9, 1.1) for seed in field.seeds} for figure in FIGURES}
         figures["peak_memory"] = dict.fromkeys(field.seeds, 2e9)
-        found.append(Described(name, {}, 1, figures, []))
+        found.append(Described(name, {}, 1, 0, figures, []))
     return found
 
 
@@ -73,6 +73,7 @@ def made_findings(field: Field, parts: list[Described] | None = None) -> Finding
         groups=[group_of("mmoe", field, parts or described(field))],
         missing=[],
         failed=[],
+        notes=[],
         warnings=[],
     )
 

@@ -46,7 +46,7 @@ def test_figures_of_an_entry_by_hand() -> None:
     field = field_of(test, names)
     figures = {name: {0: 1.0, 1: 2.0} for name in FIGURES}
     slow = figures | {"seconds_per_step": {0: 2.0, 1: 1.0}}
-    parts = [Described(name, {"mto.rho": 1} if name == "s1" else {}, 4, slow if name == "s1" else figures, [name]) for name in names]
+    parts = [Described(name, {"mto.rho": 1} if name == "s1" else {}, 4, 3, slow if name == "s1" else figures, [name]) for name in names]
     group = group_of("mmoe", field, parts)
     entry = group.entry("s1")
     assert entry.test["ctr"].mean == pytest.approx(0.72)

@@ -15,7 +15,8 @@ from recsys.evaluation.bootstrap import bootstrap
 from recsys.evaluation.groups import group_codes
 from recsys.evaluation.seeds import over_seeds
 from recsys.evaluation.weighted import binary_statistic
-from recsys.study.analysis.summarise import About, summarise
+from recsys.study.analysis.entries import setting_key
+from recsys.study.analysis.summarise import About, Budget, summarise
 from recsys.study.child import Child
 from recsys.study.findings import Findings
 from recsys.study.outcome import Outcome
@@ -95,12 +96,14 @@ def test_settings_and_architectures_are_entries_and_groups_of_their_own(tmp_path
         children += [Child("emtl", architecture, seed, {"mto.rho": rho}) for rho in (0.1, 1) for seed in range(2)]
         children += [Child("tuned", architecture, seed, {"mto.weights": [1, 2, 3]}) for seed in range(2)]
         children += [Child("tuned", architecture, 0, {"mto.weights": [1, trial, 1]}, "search") for trial in range(5)]
-    found = summarise([outcome(log, child, tmp_path, keep=False) for child in children], TASKS, ABOUT)
+    budgets = {("tuned", architecture, setting_key({"mto.weights": [1, 2, 3]})): Budget(6, 5) for architecture in ("mmoe", "ple")}
+    found = summarise([outcome(log, child, tmp_path, keep=False) for child in children], TASKS, replace(ABOUT, budgets=budgets))
     assert [group.architecture for group in found.groups] == ["mmoe", "ple"]
     for group in found.groups:
         assert [entry.name for entry in group.entries] == ["emtl rho=0.1", "emtl rho=1", "equal", "single", "tuned"]
-        assert [entry.tried for entry in group.entries] == [2, 2, 1, 1, 6]
+        assert [entry.tried for entry in group.entries] == [1, 1, 1, 1, 6]
         assert group.entry("tuned").setting == {"mto.weights": [1, 2, 3]} and group.entry("tuned").seeds == [0, 1]
+        assert group.entry("tuned").search_trainings == 5
         assert group.difference("emtl rho=1", "tuned", "dwell")
     assert "ple/emtl rho_0.1/ctr/auc" in metrics_of(found)
 
