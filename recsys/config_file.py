@@ -18,8 +18,10 @@ from recsys.tracking.store import uri_of
 FILE_NAME = "config.yaml"
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Config:
     """The configuration in the YAML file `path` with `section.key=value` overrides applied.
+
+    tracking_uri: MLFLOW_TRACKING_URI of where the job will run; that of this process when None.
 
     Raises InputError, one line an error, for a file that is not YAML, an unknown key (with the nearest known), or a bad value.
     """
@@ -33,17 +35,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"{path}: must hold sections such as run, data and tasks, but holds {type(document).__name__}")
     for override in overrides:
         _apply(document, override)
-    return parse_config(document, str(path))
+    return parse_config(document, str(path), tracking_uri)
 
 
-def parse_config(document: dict[str, Any], source: str) -> Config:
+def parse_config(document: dict[str, Any], source: str, tracking_uri: str | None = None) -> Config:
     """The configuration of a document; `source` names it in errors (InputError)."""
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
         raise InputError("\n".join(f"{source}: {describe(dict(item), document, Config)}" for item in error.errors())) from None
     run = config.run.model_copy(update={"output": config.run.output or f"runs/{config.run.name}"})
-    tracking = config.tracking.model_copy(update={"uri": uri_of(config.tracking.uri)})
+    tracking = config.tracking.model_copy(update={"uri": uri_of(config.tracking.uri or tracking_uri)})
     return config.model_copy(update={"run": run, "tracking": tracking})
 
 

@@ -76,7 +76,8 @@ class Job(Section):
 
     def resolve(self) -> Config:
         """The configuration of the run: that of the launch, under the job's name and in its folder."""
-        return load_config(Path(self.config), [*self.overrides, f"run.name={self.name}", f"run.output={self.output}"])
+        named = [*self.overrides, f"run.name={self.name}", f"run.output={self.output}"]
+        return load_config(Path(self.config), named, self.profile.environment.get("MLFLOW_TRACKING_URI"))
 
     @contextmanager
     def created_folder(self, config: Config) -> Iterator[None]:

@@ -42,6 +42,17 @@ def test_defaults_are_filled_in_and_the_resolved_file_reads_back_equal(tmp_path:
     assert load_config(copy) == config
 
 
+def test_the_file_names_the_tracking_server_or_else_the_environment_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's own environment goes before that of the process which launches it."""
+    path = write(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert load_config(path).tracking.uri == "sqlite:///mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://here:5000")
+    assert load_config(path).tracking.uri == "http://here:5000"
+    assert load_config(path, tracking_uri="http://there:5000").tracking.uri == "http://there:5000"
+    assert load_config(path, ["tracking.uri=http://set:5000"], "http://there:5000").tracking.uri == "http://set:5000"
+
+
 def test_overrides_reach_sections_and_named_items(tmp_path: Path) -> None:
     settings = ["train.epochs=3", "features.user.dimension=8", "tasks.ctr.weight=2", "mto.rho=0.5", "train.dense.learning_rate=1e-2"]
     config = load_config(write(tmp_path), settings)
