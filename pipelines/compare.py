@@ -6,6 +6,8 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recsys.config import Config
+    from recsys.study.executor import Executor
     from recsys.study.progress import Display
     from recsys.study.study import Answer, Study
     from recsys.study.tracking import StudyTracking
@@ -39,6 +42,9 @@ def compare(
     weights_between: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Of `tuned`, relative to the first task.")] = "0.01,100",
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time, each with its share of cores or GPUs.")] = 1,
     nproc: Annotated[int, typer.Option(min=1, help="Processes of each training.")] = 1,
+    on: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="Train on Slurm: a profile in configs/launch/, or a path. Here when left out.")
+    ] = None,
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override for every training.")] = [],  # noqa: B006
     output: Annotated[Path | None, typer.Option(help="Folder of the study; studies/NAME of the configuration when left out.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in the folder: nothing that is done runs again.")] = False,
@@ -74,7 +80,7 @@ def compare(
     study, console = Study(question), Console()
     # A container engine or a scheduler ends a comparison this way; its children still have to be stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    answer = _run(study, given, console, Display(console, jobs), resume)
+    answer = _run(study, given, console, Display(console, jobs), resume, partial(_elsewhere, study, on))
     if json_file is not None and answer.outcomes:
         from recsys.study.results import JSON
 
@@ -97,17 +103,36 @@ def for_children(config: Config, folder: Path) -> Config:
     return config.model_copy(update=changes)
 
 
-def _run(study: Study, given: Config, console: Console, progress: Display, resume: bool) -> Answer:
+def _elsewhere(study: Study, on: str | None) -> Executor | None:
+    """The place that profile `on` names."""
+    if on is None:
+        return None
+    from recsys.launch import PROFILES
+    from recsys.launch.profile import read_profile
+    from recsys.launch.slurm_profile import SlurmProfile
+    from recsys.study.slurm import SlurmArrays
+
+    profile, question = read_profile(on, PROFILES), study.question
+    if not isinstance(profile, SlurmProfile):
+        raise InputError(f"--on {on}: trainings of a comparison run here or on Slurm, but its engine is {profile.engine}")
+    profile = profile.model_copy(update={"nproc": question.nproc})
+    return SlurmArrays(f"compare-{study.folder.path.name}", profile, study.folder.path / "slurm", question.slots)
+
+
+def _run(
+    study: Study, given: Config, console: Console, progress: Display, resume: bool, elsewhere: Callable[[], Executor | None]
+) -> Answer:
     """Hold the folder, run, report, and record in MLflow."""
     from recsys.study.lock import locked
 
     study.folder.path.mkdir(parents=True, exist_ok=True)
     with locked(study.folder.path) as held:
+        executor = elsewhere()
         study.prepare(resume=resume)
         tracking = _tracking(study, given)
         try:
             with progress:
-                answer = study.run(progress, held, tracking.child if tracking else lambda outcome: None)
+                answer = study.run(progress, held, tracking.child if tracking else lambda outcome: None, executor)
         except BaseException as error:
             if tracking:
                 tracking.finish([], {}, [], "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")

@@ -42,6 +42,8 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=5,bf_interval=5,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 ReturnToService=2
 KillWait=10
 SlurmctldTimeout=30
@@ -67,7 +69,7 @@ def missing_namespaces() -> str | None:
 
 
 class Cluster:
-    """Two nodes of two processors each, in the partition `main`."""
+    """Two nodes of two processors each, in the partition `main`; a job in `urgent` takes them from one in `main`."""
 
     def __init__(self, folder: Path, *, namespaces: bool) -> None:
         self.folder = folder
@@ -106,7 +108,8 @@ class Cluster:
 
     def wait_for_nodes(self) -> None:
         """Wait until both nodes can take jobs."""
-        _wait(lambda: self.run("sinfo", "--noheader", "--Node", "--states=idle").stdout.count("\n") == 2, 60, "nodes are idle")
+        idle = ("sinfo", "--noheader", "--Node", "--partition=main", "--states=idle")
+        _wait(lambda: self.run(*idle).stdout.count("\n") == 2, 120, "nodes are idle")
 
     def start_controller(self) -> None:
         subprocess.run(["slurmctld"], check=True, env=self.environment, capture_output=True)
@@ -150,7 +153,9 @@ class Cluster:
             place = f"NodeAddr={self.network.address(node)} Port=6818" if self.network else f"NodeAddr=127.0.0.1 Port={_free_port()}"
             host = "" if self.network else f"NodeHostname={socket.gethostname()} "
             text += f"NodeName={node} {host}{place} CPUs=2 RealMemory=2000 State=UNKNOWN\n"
-        text += f"PartitionName=main Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP\n"
+        nodes = f"Nodes={','.join(self.nodes)} MaxTime=INFINITE State=UP"
+        text += f"PartitionName=main {nodes} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=60\n"
+        text += f"PartitionName=urgent {nodes} PriorityTier=2 PreemptMode=OFF\n"
         self.configuration.write_text(text)
 
     def _start_munge(self) -> None:

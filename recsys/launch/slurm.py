@@ -18,7 +18,7 @@ from recsys.launch.profile import Profile
 from recsys.launch.slurm_client import Refused, slurm
 from recsys.launch.slurm_profile import SlurmProfile
 from recsys.launch.slurm_script import check_path, job_script
-from recsys.launch.slurm_status import STOPPED, status_on_disk, statuses
+from recsys.launch.slurm_status import LAUNCH_FAILURE, STOPPED, status_on_disk, statuses
 
 _SCRIPT, _NOTES = "job.sh", "slurm.log"
 
@@ -54,6 +54,8 @@ class Slurm:
             return replace(found, state="cancelled", detail="")
         if found.exit_code == STOPPED:
             return replace(found, detail=f"{found.detail}; `sbatch {job.folder / _SCRIPT}` goes on from its last checkpoint")
+        if found.detail == LAUNCH_FAILURE:
+            return replace(found, detail=f"Slurm could not start it ({LAUNCH_FAILURE}); every machine must see {job.folder}")
         if found.state == "failed" and not found.detail:
             return replace(found, detail=_told(job.folder) or f"no rank told why; see {agent_file(job)}")
         return found

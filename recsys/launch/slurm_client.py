@@ -9,7 +9,10 @@ import subprocess
 from recsys.errors import InputError, JobError
 
 _SECONDS = 90  # Slurm's own commands give up after a minute or so
-_UNREACHABLE = ("unable to contact slurm", "configuration source", "connection refused", "zero bytes", "timed out", "connect failure")
+_UNREACHABLE = re.compile(
+    "unable to contact slurm|connect failure|connection refused|zero bytes|timed out|configuration source|unable to process configuration",
+    re.IGNORECASE,
+)
 
 
 class Refused(Exception):
@@ -37,6 +40,6 @@ def _error(command: str, stderr: str) -> JobError | Refused:
     """One line of what a command complained of, without its own name before each."""
     lines = [re.sub(rf"^({command}|slurm_\w+): *((error|fatal): *)?", "", line).strip() for line in stderr.splitlines()]
     told = "; ".join(dict.fromkeys(line for line in lines if line)) or f"{command} failed without a word"
-    if any(words in told.lower() for words in _UNREACHABLE):
+    if _UNREACHABLE.search(told):
         return JobError(f"Slurm's controller can't be reached: {told}")
     return Refused(told)

@@ -13,6 +13,7 @@ from recsys.errors import InputError
 from recsys.launch.engine import State, Status
 from recsys.launch.slurm_client import Refused, slurm
 
+LAUNCH_FAILURE = "JobLaunchFailure"  # Slurm's word for a script that it couldn't start
 STOPPED = 75  # the script's exit code for a job that may go on and isn't requeued
 _STATES: dict[State, tuple[str, ...]] = {
     "queued": ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "SUSPENDED", "RESV_DEL_HOLD"),
@@ -21,6 +22,8 @@ _STATES: dict[State, tuple[str, ...]] = {
     "cancelled": ("CANCELLED", "REVOKED"),
 }
 _STATE = {name: state for state, names in _STATES.items() for name in names}  # any other is a way to fail
+
+_NO_REASON = ("FAILED", "None", "NonZeroExitCode")  # the job itself knows more
 
 
 def statuses(ids: Sequence[str]) -> dict[str, Status]:
@@ -59,9 +62,8 @@ def _from_squeue(job: str) -> dict[str, Status]:
     found = {}
     for name, state, reason, started, ended, code, restarts, *_ in rows:
         again = f"requeued {restarts} time(s)" if int(restarts) else ""
-        reason = "" if reason == "None" else reason
         # A process's raw status, as wait() gives it.
-        found[name] = _status(state, ", ".join(filter(None, (again, reason))), started, ended, os.waitstatus_to_exitcode(int(code)))
+        found[name] = _status(state, reason, again, started, ended, os.waitstatus_to_exitcode(int(code)))
     return found
 
 
@@ -69,20 +71,20 @@ def _from_sacct(job: str) -> dict[str, Status]:
     fields = ("JobID", "State", "Start", "End", "ExitCode")
     form = ["--noheader", "--parsable2", "--allocations", f"--jobs={job}", f"--format={','.join(fields)}"]
     rows = [line.split("|") for line in slurm("sacct", *form).splitlines()]
-    return {name: _status(state.split()[0], "", start, end, int(code.partition(":")[0])) for name, state, start, end, code in rows}
+    return {name: _status(state.split()[0], "None", "", start, end, int(code.partition(":")[0])) for name, state, start, end, code in rows}
 
 
-def _status(word: str, detail: str, started: str, ended: str, code: int) -> Status:
-    """word: Slurm's state."""
+def _status(word: str, reason: str, again: str, started: str, ended: str, code: int) -> Status:
+    """word, reason: Slurm's state of a job, and why it waits or failed. again: how often it was requeued."""
     state = _STATE.get(word, "failed")
     if state == "queued":
-        return Status(state, detail)
+        return Status(state, ", ".join(text for text in (again, reason) if text not in ("", "None")))
     if state == "running":
-        return Status(state, detail, started=_time(started))
+        return Status(state, again, started=_time(started))
     if state == "cancelled":
         return Status(state, started=_time(started), ended=_time(ended))
-    why = word if state == "failed" and word != "FAILED" else ""
-    return _told_in_words(Status(state, why, started=_time(started), ended=_time(ended), exit_code=code))
+    why = [text for text in (word, reason) if text not in _NO_REASON] if state == "failed" else []
+    return _told_in_words(Status(state, ", ".join(why), started=_time(started), ended=_time(ended), exit_code=code))
 
 
 def _told_in_words(found: Status) -> Status:

@@ -23,6 +23,8 @@ from slurm_cluster import Cluster, cluster, missing, missing_namespaces
 from recsys.data.synthetic import Spec, generate
 from recsys.launch.slurm_array import array_statuses, submit_array
 from recsys.launch.slurm_profile import SlurmProfile
+from recsys.study.executor import Running, Work
+from recsys.study.slurm import SlurmArrays
 
 RECSYS = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 ROOT = Path(__file__).parents[2]
@@ -145,6 +147,15 @@ def test_a_job_that_is_warned_saves_itself_is_requeued_and_goes_on(site: Site, u
     assert "whose checkpoint is saved" in site.recsys("logs", "warned")
 
 
+def test_a_preempted_job_saves_itself_and_goes_on_when_the_urgent_one_is_done(site: Site, unbroken: dict[str, float]) -> None:
+    site.launch("preempted", "--nodes", "2")
+    site.wait_for_checkpoint("preempted")
+    site.cluster.run("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+    assert site.metrics("preempted") == pytest.approx(unbroken, rel=1e-6)
+    assert [note[1:] for note in site.notes("preempted")] == REQUEUED
+    assert "whose checkpoint is saved" in site.recsys("logs", "preempted")
+
+
 def test_slurm_warns_before_the_time_limit(site: Site) -> None:
     site.launch("limited", "--set", "train.epochs=100")
     site.wait_for_checkpoint("limited")
@@ -185,6 +196,16 @@ def test_bad_input_is_told_by_status(site: Site) -> None:
     assert told.startswith("bad: failed: ") and "step" in told and told.count("\n") == 1
 
 
+def test_a_folder_that_the_machines_do_not_see_is_named(site: Site) -> None:
+    write_profile(site.folder, "held", options={"hold": None})
+    site.recsys("launch", "job.yaml", "--on", "held.yaml", "--name", "unseen")
+    logs = site.folder / "jobs" / "unseen" / "logs"
+    logs.rename(logs.with_name("elsewhere"))
+    site.cluster.run("scontrol", "release", site.engine_id("unseen"))
+    told = site.recsys("wait", "unseen", "--timeout", "100", code=1)
+    assert told == f"unseen: failed: Slurm could not start it (JobLaunchFailure); every machine must see {logs.parent}\n"
+
+
 def test_an_array_runs_its_commands_and_tells_of_each(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", site.cluster.environment["SLURM_CONF"])
     monkeypatch.chdir(site.folder)
@@ -202,6 +223,28 @@ def test_an_array_runs_its_commands_and_tells_of_each(site: Site, monkeypatch: p
     # Once Slurm has forgotten them, the notes on disk say the same.
     forgotten = [(status.state, status.exit_code) for status in array_statuses("999", 3, folder)]
     assert forgotten == [("finished", 0), ("finished", 0), ("failed", 3)]
+
+
+def test_children_of_a_study_run_as_elements_of_an_array(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CONF", site.cluster.environment["SLURM_CONF"])
+    executor = SlurmArrays("study", SlurmProfile(engine="slurm", memory="100M", stop_seconds=5), tmp_path / "slurm", at_once=2)
+
+    def start(name: str, script: str) -> Running:
+        return executor.start(Work(name, ["bash", "-c", script, "recsys", "--resume"], tmp_path / f"{name}.log"), 0)
+
+    good, bad, long = start("good", 'echo "$@"'), start("bad", "echo no >&2; exit 3"), start("long", "sleep 100")
+    site.wait_for("two to end", lambda: (good.poll(), bad.poll()) == (0, 3))
+    assert ((tmp_path / "good.log").read_text(), (tmp_path / "bad.log").read_text()) == ("--resume-or-start\n", "no\n")
+    assert long.poll() is None
+    long.stop()
+    site.wait_for("the third to end", lambda: long.poll() is not None)
+    assert long.poll() == 130
+    assert [path.parent.name for path in tmp_path.glob("slurm/*/id")] == ["0"]  # all in one array
+
+    left = start("left", f"sleep 100; touch {tmp_path}/ran")
+    assert left.poll() is None
+    SlurmArrays("study", SlurmProfile(engine="slurm"), tmp_path / "slurm", at_once=2)  # a process that goes on where this one was killed
+    assert site.cluster.run("squeue", "--noheader", "--name=study").stdout == ""
 
 
 def test_slurm_says_no_in_a_line(site: Site) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recsys.errors import InputError
+from recsys.launch.agent import AGENT
 from recsys.launch.job import Job, now
 from recsys.launch.slurm import Slurm
 from recsys.launch.slurm_array import submit_array
@@ -61,7 +62,7 @@ def test_folders_and_variables_of_a_job_arrive_as_they_are(
     words = found[: len(found) - len(environment)]
     assert found[len(words) :] == list(environment.values())
     command = words[words.index("task") + 1 :]
-    assert command[:3] == [python, "-m", "torch.distributed.run"]
+    assert command[:3] == [python, *AGENT]
     assert command[-4:] == ["pipelines.train", str(job.config_file), f"--output={job.output}", "--resume-or-start"]
     assert {f"--log-dir={job.logs}/attempts", "--rdzv-id=7.0", "--nnodes=2", "--nproc-per-node=1"} < set(command)
     assert any(word.startswith("--rdzv-endpoint=10.0.0.1:1000") for word in command)
