@@ -24,6 +24,10 @@ def launch(
     nproc: Annotated[int | None, typer.Option(min=1, help="Processes a machine; the profile's when left out.")] = None,
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Dotted override, such as train.epochs=1.")] = [],  # noqa: B006
     name: Annotated[str | None, typer.Option(help="Name of the job and its MLflow run; made from run.name when left out.")] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Start from another run's best checkpoint: its folder, runs:/ID or models:/NAME@ALIAS."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print exactly what would be submitted, and leave nothing behind.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the job for machines.")] = None,
 ) -> None:
@@ -42,6 +46,7 @@ def launch(
         key=uuid.uuid4().hex,
         config=str(config.absolute()),
         overrides=overrides,
+        warm_start=warm_start,
         profile=profile,
         nodes=nodes or profile.nodes,
         nproc=nproc or profile.nproc,

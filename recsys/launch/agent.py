@@ -49,9 +49,10 @@ def agent_options(job: Job) -> list[str]:
     ]
 
 
-def worker_command(config: Path | str, output: Path | str) -> list[str]:
-    """What the agent runs in each process, in every attempt."""
-    return ["-m", "pipelines.train", str(config), f"--output={output}", "--resume-or-start"]
+def worker_command(job: Job, config: Path | str, output: Path | str) -> list[str]:
+    """What the agent runs in each process, in every attempt; `config` and `output` are paths there."""
+    warm = [f"--warm-start={job.warm_start}"] if job.warm_start else []
+    return ["-m", "pipelines.train", str(config), f"--output={output}", "--resume-or-start", *warm]
 
 
 def shell_command(words: Sequence[str]) -> str:

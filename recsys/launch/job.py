@@ -30,7 +30,8 @@ class Job(Section):
     """One launched job, as `job.json` in its folder keeps it.
 
     key: tells it from every other job, also of the same name. config, overrides: what it was launched with; the resolved configuration lies
-    in its folder. profile: where and how it runs, as it was at the launch. nodes x nproc processes. workdir: folder that relative paths
+    in its folder. warm_start: the run that it starts from.
+    profile: where and how it runs, as it was at the launch. nodes x nproc processes. workdir: folder that relative paths
     start from. engine_id: what the engine calls it, once submitted.
     """
 
@@ -38,6 +39,7 @@ class Job(Section):
     key: str
     config: str
     overrides: list[str]
+    warm_start: str | None = None
     profile: SerializeAsAny[Profile]
     nodes: PositiveInt
     nproc: PositiveInt

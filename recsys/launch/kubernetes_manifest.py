@@ -127,7 +127,7 @@ def _command(job: Job, profile: KubernetesProfile) -> list[str]:
         "--log-dir=/tmp/agent",
         # Each line of the pod's log says which process printed it.
         "--tee=3",
-        *worker_command(f"{CONFIG_FOLDER}/{FILE_NAME}", output(job, profile)),
+        *worker_command(job, f"{CONFIG_FOLDER}/{FILE_NAME}", output(job, profile)),
     ]
 
 

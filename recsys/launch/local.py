@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -14,14 +13,15 @@ from typing import Literal
 
 from recsys.errors import InputError
 from recsys.files import write_whole
-from recsys.launch.agent import AGENT, ENGINE_ID, KEY, LOGS, agent_options, environment, shell_command, worker_command
+from recsys.launch.agent import ENGINE_ID, KEY, LOGS, agent_options, environment, shell_command, worker_command
 from recsys.launch.engine import Status
 from recsys.launch.job import Job
 from recsys.launch.logs import agent_file, read_logs
 from recsys.launch.processes import end_processes, processes_with
 from recsys.launch.profile import Profile
 
-_SCRIPT, _EXIT, _ERROR = "job.sh", "exit", "error.json"
+_SCRIPT, _EXIT = "job.sh", "exit"
+_AGENT = ("-m", "recsys.launch.torchrun")
 
 _TEMPLATE = """\
 #!/bin/sh
@@ -63,8 +63,8 @@ class Local:
         """The shell script that is run."""
         # Port 0: the system gives the agent's store a free one. With the job's own rendezvous id no two jobs meet.
         rendezvous = ["--rdzv-endpoint=localhost:0", f"--rdzv-id={job.key}", "--local-addr=localhost", f"--log-dir={job.logs / 'attempts'}"]
-        command = [sys.executable, *AGENT, *agent_options(job), *rendezvous, *worker_command(job.config_file, job.output)]
-        variables = environment(job) | {LOGS: str(job.logs), "TORCHELASTIC_ERROR_FILE": str(job.folder / _ERROR)}
+        command = [sys.executable, *_AGENT, *agent_options(job), *rendezvous, *worker_command(job, job.config_file, job.output)]
+        variables = environment(job) | {LOGS: str(job.logs)}
         exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         return _TEMPLATE.format(
             workdir=shlex.quote(str(job.workdir)),
@@ -113,14 +113,11 @@ def _ended(job: Job) -> Status:
         return Status("finished", started=job.created, ended=ended, exit_code=0)
     if job.cancelled:
         return Status("cancelled", started=job.created, ended=ended, exit_code=code)
-    detail = _told(job.folder / _ERROR) or f"no rank told why; see {agent_file(job)}"
+    detail = _last_line(agent_file(job)) or f"nothing tells why; see {job.logs}"
     return Status("failed", detail, started=job.created, ended=ended, exit_code=code)
 
 
-def _told(path: Path) -> str:
-    """What the rank that failed first left for its agent, which copied it here."""
-    if not path.exists():
-        return ""
-    message = json.loads(path.read_text())["message"]
-    text = message["message"] if isinstance(message, dict) else message
-    return text.strip().splitlines()[-1]  # of a traceback the error itself
+def _last_line(path: Path) -> str:
+    """What the agent said at its end, without the word that the state says already."""
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("failed: ").removeprefix("error: ") if lines else ""

@@ -42,7 +42,7 @@ def job_script(job: Job, profile: SlurmProfile) -> str:
         folder=job.folder,
         nproc=job.nproc,
         agent=_option_a_line(_contained(agent, profile, job.workdir)),
-        worker=worker_command(job.config_file, job.output),
+        worker=worker_command(job, job.config_file, job.output),
         inside=_srun_options(profile, job.workdir),
     )
 

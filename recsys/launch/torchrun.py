@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from recsys.errors import InputError, JobError, Stopped
+from recsys.errors import JobError, Stopped
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     """
     from torch.distributed.run import parse_args, run
 
-    from recsys.training.launcher import exit_code
+    from recsys.training.launcher import exit_code, headline
 
     options = parse_args(None)
     # What it would say of a failure is said below.
@@ -27,7 +27,7 @@ def main() -> None:
         told = _told(error, options.rdzv_endpoint, options.nnodes)
         if told is None:
             raise
-        print(f"{'error' if isinstance(told, InputError) else 'failed'}: {told}", file=sys.stderr)
+        print(f"{headline(told)}: {told}", file=sys.stderr)
         sys.exit(exit_code(told))
 
 

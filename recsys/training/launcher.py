@@ -67,7 +67,7 @@ def report_failure(error: BaseException) -> None:
     told = str(error) if isinstance(error, tuple(CODES)) else "".join(traceback.format_exception(error))
     if _LOGS in os.environ:
         followed = isinstance(error, RuntimeError) and "peer" in str(error)  # the peer's own log says why
-        print(f"{'stopped' if isinstance(error, Stopped) else 'failed'}: {_PEER_GONE if followed else told}", flush=True)
+        print(f"{headline(error)}: {_PEER_GONE if followed else told}", flush=True)
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         now = time.time()
@@ -79,6 +79,11 @@ def report_failure(error: BaseException) -> None:
 def exit_code(error: BaseException) -> int:
     """What a worker that ended with `error` tells its agent."""
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), 1)
+
+
+def headline(error: BaseException) -> str:
+    """The word before an error's line."""
+    return "error" if isinstance(error, InputError) else "stopped" if isinstance(error, Stopped) else "failed"
 
 
 def open_log() -> None:

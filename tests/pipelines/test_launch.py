@@ -230,7 +230,7 @@ def test_a_bad_profile_is_one_line(here: Path, tmp_path: Path, capsys: pytest.Ca
 def test_a_dry_run_prints_the_script_and_leaves_nothing(here: Path) -> None:
     before = sorted(here.rglob("*"))
     script = command(here, "launch", "job.yaml", "--on", "local", "--nproc", "2", "--name", "dry", "--dry-run").stdout
-    assert "torch.distributed.run" in script and "--nproc-per-node=2" in script and "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in script
+    assert "recsys.launch.torchrun" in script and "--nproc-per-node=2" in script and "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in script
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
     assert sorted(here.rglob("*")) == before
 
