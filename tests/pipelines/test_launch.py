@@ -207,9 +207,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        ("engine: slrm", "engine must be one of local"),
-        ("nproc: 2", "engine must be one of local"),
-        ("- local", "engine must be one of local"),
+        ("engine: slrm", "engine must be one of kubernetes, local, slurm, but is 'slrm'; did you mean 'slurm'?"),
+        ("nproc: 2", "engine must be one of kubernetes, local, slurm"),
+        ("- local", "engine must be one of kubernetes, local, slurm"),
         ("engine: local\nnprocs: 2", "nprocs is not a known key; did you mean 'nproc'?"),
         ("engine: local\nnproc: 0", "nproc: input should be greater than 0, but is 0"),
         (
@@ -233,6 +233,18 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(here: Path) -> None:
     assert "recsys.launch.torchrun" in script and "--nproc-per-node=2" in script and "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in script
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("profile", sorted((Path(__file__).parents[2] / "configs" / "launch").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_engine_runs_the_same_in_each_process(here: Path, capsys: pytest.CaptureFixture[str], profile: Path) -> None:
+    there = [f"--set=data.{split}=/data/{split}" for split in ("train", "valid", "test")] + ["--set=tracking.uri=http://mlflow:5000"]
+    arguments = ["launch", "job.yaml", "--on", str(profile), "--name", "dry", "--dry-run", "--warm-start", "runs/yesterday", *there]
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: app(arguments))
+    script = capsys.readouterr().out
+    assert ended.value.code == 0
+    for word in ("pipelines.train", "--resume-or-start", "--warm-start=runs/yesterday", "--rdzv-backend=c10d"):
+        assert word in script
 
 
 @given(
