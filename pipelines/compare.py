@@ -39,6 +39,7 @@ def compare(
     ] = [],  # noqa: B006
     search_seeds: Annotated[str, typer.Option(metavar="N,N", help="Seeds by which settings are chosen.")] = "1000",
     trials: Annotated[int | None, typer.Option(min=1, help="Of `tuned`; as many as the largest grid has settings, 10 without one.")] = None,
+    halving: Annotated[str, typer.Option(metavar="SHARE,FACTOR", help="Successive halving: first on this share of the rows.")] = "",
     weights_between: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Of `tuned`, relative to the first task.")] = "0.01,100",
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time, each with its share of cores or GPUs.")] = 1,
     nproc: Annotated[int, typer.Option(min=1, help="Processes of each training.")] = 1,
@@ -73,6 +74,7 @@ def compare(
         search_seeds=_numbers("--search-seeds", search_seeds),
         trials=trials,
         weights=_between(weights_between),
+        halving=_halving(halving),
         slots=jobs,
         nproc=nproc,
         keep_checkpoints=_keeps(checkpoints),
@@ -200,6 +202,18 @@ def _between(text: str) -> tuple[float, float]:
     if not 0 < low < high:
         raise InputError(f"--weights-between {text}: must be two positive numbers, the lower first, such as 0.01,100")
     return low, high
+
+
+def _halving(text: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        share, factor = (float(word) for word in _words(text))
+    except ValueError:
+        share = factor = 0.0
+    if not (0 < share < 1 < factor):
+        raise InputError(f"--halving {text}: must be a share below 1 and a factor above 1, such as 0.11,3")
+    return share, factor
 
 
 def _keeps(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from recsys.config import Config, MmoeConfig, Model, MtoConfig, PleConfig, SharedBottomConfig, SingleConfig
 
 SINGLE, TUNED = "single", "tuned"
-FINAL, SEARCH = "final", "search"
+FINAL, SEARCH, ROUND = "final", "search", "round-"
 ARCHITECTURES: dict[str, type[MmoeConfig | PleConfig | SharedBottomConfig | SingleConfig]] = {
     get_args(section.model_fields["architecture"].annotation)[0]: section
     for section in (MmoeConfig, PleConfig, SharedBottomConfig, SingleConfig)
@@ -26,6 +26,7 @@ class Child:
     valid split. setting: dotted keys beyond the configuration, such as `mto.rho`, with their values. architecture: `single` for the
     strategy of that name, which stands beside every other architecture. stage: `final` for what is reported on the test split, `search`
     for a trial that a setting is chosen by, `round-0`, ... for a round of successive halving; only `final` children see the test split.
+    sample: file with the rows that it trains on, where those are a sample.
     """
 
     strategy: str
@@ -33,11 +34,13 @@ class Child:
     seed: int
     setting: Mapping[str, Any] = field(default_factory=dict)
     stage: str = FINAL
+    sample: str = ""
 
     @property
     def name(self) -> str:
         """Unique in a study, stable, and fit for a file: `emtl-mmoe-0`, `emtl.5f1c22e4-mmoe-0` with a setting, `...-search` in a stage."""
-        setting = f".{digest(self.setting)}" if self.setting else ""
+        apart = {**self.setting, **self._sampled}
+        setting = f".{digest(apart)}" if apart else ""
         stage = "" if self.stage == FINAL else f"-{self.stage}"
         return f"{self.strategy}{setting}-{self.architecture}-{self.seed}{stage}"
 
@@ -51,12 +54,16 @@ class Child:
             values["evaluate.keep_scores"] = True
         else:
             values["data.test"] = []
-        values |= {key: value for key, value in self.setting.items() if not key.startswith("mto.")}
+        values |= {key: value for key, value in self.setting.items() if not key.startswith("mto.")} | self._sampled
         return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
     def to_json(self) -> dict[str, Any]:
         """All fields, for `Child(**fields)`."""
         return {**vars(self), "setting": dict(self.setting)}
+
+    @property
+    def _sampled(self) -> dict[str, Any]:
+        return {"data.train": [self.sample]} if self.sample else {}
 
     def _mto(self, configured: MtoConfig) -> dict[str, Any]:
         """The strategy with its options: those of the configuration where it is the configured strategy, and the setting's."""

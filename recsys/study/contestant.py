@@ -47,9 +47,9 @@ class Contestant:
         keys = [key for key in grid if self.knows(key)]
         return [{**self.given, **dict(zip(keys, values, strict=True))} for values in product(*(grid[key] for key in keys))]
 
-    def child(self, setting: Mapping[str, Any], seed: int, stage: str) -> Child:
+    def child(self, setting: Mapping[str, Any], seed: int, stage: str, sample: str = "") -> Child:
         """The training of one of its settings."""
-        return Child(self.strategy, self.architecture, seed, setting, stage)
+        return Child(self.strategy, self.architecture, seed, setting, stage, sample)
 
 
 def titled(strategy: str, setting: Mapping[str, Any]) -> str:

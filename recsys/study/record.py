@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from recsys.errors import InputError
-from recsys.study.child import FINAL, Child
+from recsys.study.child import FINAL, ROUND, Child
 from recsys.training.record import write_json
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
@@ -47,6 +47,11 @@ class Line(_Part):
     def tried(self) -> int:
         """Settings among which it was chosen, itself included."""
         return max(1, len({str(trial.setting) for trial in self.trials}))
+
+    @property
+    def halved(self) -> bool:
+        """Whether a round of successive halving dropped it."""
+        return self.dropped is not None and self.dropped.startswith(ROUND)
 
     def child(self, seed: int) -> Child | None:
         """The training that is reported; None while nothing is chosen."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from recsys.config import Task
 from recsys.study.analysis.entries import entries_of, setting_key
 from recsys.study.analysis.summarise import About, Budget, summarise
+from recsys.study.contestant import titled
 from recsys.study.figures import Course, Courses, course, write_figures
 from recsys.study.findings import Findings
 from recsys.study.outcome import Outcome
@@ -40,14 +41,14 @@ def about(record: StudyRecord, done: Iterable[str]) -> About:
     """What a study's record says beside its outcomes. done: names of children that have one."""
     failed = [one.child for one in record.failed]
     have = {*done, *failed}
-    undecided = [f"{line.strategy}, {line.architecture}" for line in record.lines if line.chosen is None]
+    undecided = [f"{line.strategy}, {line.architecture}" for line in record.lines if line.chosen is None and not line.halved]
     reported = {child.name for child in record.finals()}
     return About(
         study=record.name,
         command=record.command,
         missing=[*undecided, *(child.name for child in record.finals() if child.name not in have)],
         failed=[name for name in failed if name in reported],
-        notes=record.notes,
+        notes=[*record.notes, *_halved(record)],
         budgets={
             (line.strategy, line.architecture, setting_key(line.chosen)): Budget(line.tried, line.search_trainings)
             for line in record.lines
@@ -66,3 +67,9 @@ def courses(outcomes: Sequence[Outcome], tasks: Sequence[str]) -> Courses:
                 tables = [(np.asarray(part.steps, float), np.array([part.weights[task] for task in tasks], float).T) for part in noted]
                 found.setdefault(architecture, {})[runs.name] = course(tables)
     return found
+
+
+def _halved(record: StudyRecord) -> Iterator[str]:
+    """Who didn't come to the last round, and where they left."""
+    if gone := [f"{titled(line.strategy, line.given)}, {line.architecture} ({line.dropped})" for line in record.lines if line.halved]:
+        yield f"dropped in halving, with everything trained on samples alone: {'; '.join(gone)}"

@@ -15,6 +15,7 @@ from recsys.study.record import Line, StudyRecord, Trial
 from recsys.study.tuning import Space, tune
 
 Setting = Mapping[str, Any]
+ALL_FAILED = "every trial failed"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Search:
 
     def __init__(self, run: Callable[[Sequence[Child]], list[Outcome]], record: StudyRecord, save: Callable[[], None]) -> None:
         self._run, self._record, self._save = run, record, save
-        self._sign = 1 if higher_is_better(record.metric) else -1
+        self.sign = 1 if higher_is_better(record.metric) else -1
 
     def by_grid(self, arms: Sequence[Arm]) -> None:
         """Try the settings of lines that have several, and choose each line's best; where there is only one it is chosen untried."""
@@ -53,17 +54,17 @@ class Search:
             return self.try_out([Arm(contestant, line, setting) for setting in settings], SEARCH)
 
         choices = {key: grid[key] for key in grid if contestant.knows(key)}
-        tune(Space(tasks, between, choices, contestant.given), trials, self._sign > 0, self._record.search_seeds[0], values)
+        tune(Space(tasks, between, choices, contestant.given), trials, self.sign > 0, self._record.search_seeds[0], values)
         self.choose(line)
         self._save()
 
-    def try_out(self, arms: Sequence[Arm], stage: str, extra: Setting | None = None, effort: float = 1.0) -> list[float]:
-        """Each arm's mean of the metric over the search seeds, NaN where a training failed. extra: keys of this stage alone.
+    def try_out(self, arms: Sequence[Arm], stage: str, sample: str = "", effort: float = 1.0) -> list[float]:
+        """Each arm's mean of the metric over the search seeds, NaN where a training failed. sample: file of the rows that are trained on.
 
         effort: of a training, in trainings on the whole log.
         """
         seeds = self._record.search_seeds
-        children = [[arm.contestant.child({**arm.setting, **(extra or {})}, seed, stage) for seed in seeds] for arm in arms]
+        children = [[arm.contestant.child(arm.setting, seed, stage, sample) for seed in seeds] for arm in arms]
         outcomes = {outcome.child.name: outcome for outcome in self._run([child for group in children for child in group])}
         values = []
         for arm, group in zip(arms, children, strict=True):
@@ -81,9 +82,9 @@ class Search:
             [trial for trial in line.trials if trial.stage == line.trials[-1].stage and not math.isnan(trial.value)] if line.trials else []
         )
         if last:
-            line.chosen = dict(max(last, key=lambda trial: self._sign * trial.value).setting)
+            line.chosen = dict(max(last, key=lambda trial: self.sign * trial.value).setting)
         else:
-            line.dropped = "every trial failed"
+            line.dropped = ALL_FAILED
 
 
 def is_tuned(contestant: Contestant) -> bool:

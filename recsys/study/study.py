@@ -12,12 +12,14 @@ from recsys.config import Config
 from recsys.config_file import dump_config, load_config
 from recsys.data.guard import Guard
 from recsys.data.layout import layout
+from recsys.data.sample import write_sample
 from recsys.data.statistics import fit_statistics
 from recsys.errors import InputError
 from recsys.evaluation.names import check_metric
 from recsys.study.contestant import Contestant, contestants, parse_grid, parse_strategies
 from recsys.study.executor import Executor, LocalProcesses
 from recsys.study.folder import STATISTICS, StudyFolder
+from recsys.study.halving import halve, shares
 from recsys.study.outcome import Outcome
 from recsys.study.record import Failed, Line, StudyRecord
 from recsys.study.runner import Progress, Runner
@@ -26,12 +28,16 @@ from recsys.tracking.environment import package_versions
 from recsys.tracking.spool import write_whole
 
 TRIALS = 10  # of tuned weights, where no grid says what the others may spend
+SAMPLE_SEED = 0
 BEGUN = {".lock", STATISTICS, "children"}  # what a folder may hold whose comparison was killed before its first child
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be compared, as the command says it. trials: of tuned weights; None for as many as the largest grid has settings."""
+    """What is to be compared, as the command says it. trials: of tuned weights; None for as many as the largest grid has settings.
+
+    halving: the share of the training rows that the first round takes, and the factor by which it grows and the strategies shrink.
+    """
 
     config: Config
     folder: Path
@@ -43,6 +49,7 @@ class Question:
     search_seeds: Sequence[int]
     trials: int | None
     weights: tuple[float, float]
+    halving: tuple[float, float] | None
     slots: int
     nproc: int
     keep_checkpoints: bool
@@ -112,7 +119,8 @@ class Study:
         try:
             search = Search(runner.run, self.record, self.save)
             pairs = list(zip(self.contestants, self.record.lines, strict=True))
-            search.by_grid([Arm(one, line, setting) for one, line in pairs if not is_tuned(one) for setting in one.settings(self.grid)])
+            arms = [Arm(one, line, setting) for one, line in pairs if not is_tuned(one) for setting in one.settings(self.grid)]
+            search.by_grid(halve(search, arms, self._sample, *question.halving) if question.halving else arms)
             tasks = [task.name for task in question.config.tasks]
             for one, line in pairs:
                 if is_tuned(one):
@@ -122,6 +130,13 @@ class Study:
             self.record.failed = [Failed(child=name, line=one.line, log=str(one.log)) for name, one in runner.failures.items()]
             self.save()
         return Answer(self.record, runner.outcomes)
+
+    def _sample(self, share: float) -> Path:
+        """The file with a share of the training rows."""
+        path, data = self.folder.path / "samples" / f"{share:.4g}.parquet", self.question.config.data
+        if not path.exists():
+            write_sample(data.train, data.store, share, SAMPLE_SEED, path)
+        return path
 
     def _measure(self) -> None:
         """Statistics of the training files, once for all children."""
@@ -147,6 +162,9 @@ def _refuse_another(path: Path, config: Config) -> None:
 def _notes(question: Question, grid: Mapping[str, Sequence[Any]], all_of: Sequence[Contestant]) -> list[str]:
     """What a reader should know of how the study was made."""
     notes = []
+    if question.halving:
+        rounds, factor = ", ".join(f"{share:.3g}" for share in shares(*question.halving)), question.halving[1]
+        notes.append(f"successive halving: rounds on {rounds} of the training rows; after each the best 1 / {factor:g} went on")
     if set(question.seeds) & set(question.search_seeds):
         notes.append("settings were chosen with seeds that are reported too: what was chosen may owe its lead to their luck")
     if any(one.strategy == "single" for one in all_of):
