@@ -21,6 +21,8 @@ def conclude(group: Group, tasks: Sequence[StudyTask]) -> list[str]:
     """Sentences on the evidence, on each reference, on the best of valid, and on what more seeds would show."""
     compared = [entry for entry in group.entries if entry.strategy != "single"]
     said = [_evidence(group, compared)]
+    if all(len(entry.seeds) < 2 for entry in compared):
+        return said
     for reference in filter(None, map(group.of_strategy, ("equal", "tuned"))):
         said += _against(group, reference, tasks)
     said += _single(group)
