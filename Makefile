@@ -14,7 +14,7 @@ demo: install
 	@echo "To see the run in MLflow: $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db   (then open http://127.0.0.1:5000)"
 
 test: install
-	$(BIN)/pytest -m "not slow and not slurm" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not slow and not slurm and not hosts" -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

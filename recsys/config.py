@@ -222,6 +222,10 @@ class TrainConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     sharding: ShardingConfig = ShardingConfig()
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; at each evaluation when left out.")
+    timeout: PositiveFloat = Field(
+        600.0,
+        description="Seconds that a process waits for the others, before it takes them for lost and ends; more than an evaluation takes.",
+    )
 
 
 class EvaluateConfig(Section):

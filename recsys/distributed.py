@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torchrec.distributed import DistributedModelParallel, ModuleSharder
 from torchrec.distributed.model_parallel import DefaultDataParallelWrapper
 from torchrec.distributed.planner.planners import to_sharding_plan
@@ -28,6 +28,7 @@ from recsys.config import ShardingConfig, SparseOptimizerConfig
 from recsys.errors import InputError
 from recsys.memory import keep_freed_memory
 from recsys.models.managed import START, divide_over
+from recsys.network import check_network, explain
 from recsys.planning.devices import Devices, machine_memory
 from recsys.planning.planner import Options, topology_of
 from recsys.planning.sharding import make_sharders
@@ -51,8 +52,8 @@ class World:
 def process_group(timeout: float = 600.0) -> Iterator[World]:
     """The process groups of this job: those that torchrun's environment describes, or this process alone.
 
-    NCCL where there is a GPU, else gloo. timeout: seconds that a rank waits for another one before it gives up. Raises InputError where the
-    environment names a network interface for gloo that isn't there.
+    NCCL where there is a GPU, else gloo. timeout: seconds that a rank waits for another one before it gives up.
+    Raises PeerLost, in the place of what gloo says, when the others can't be heard any more; InputError for a network that isn't set up.
     """
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
     keep_freed_memory()
@@ -60,25 +61,24 @@ def process_group(timeout: float = 600.0) -> Iterator[World]:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     if backend == "gloo":
-        _check_interfaces("GLOO_SOCKET_IFNAME")
+        check_network()
     limit = timedelta(seconds=timeout)
-    if "RANK" in os.environ:
-        dist.init_process_group(backend, init_method="env://", timeout=limit)
-    else:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=limit)
     try:
+        if "RANK" in os.environ:
+            dist.init_process_group(backend, init_method="env://", timeout=limit)
+        else:
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=limit)
         local = int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))
         balancer = dist.new_group(timeout=limit)
         yield World(dist.get_rank(), dist.get_world_size(), local, device, none_throws(dist.group.WORLD), balancer)
+    except (RuntimeError, CheckpointException) as error:
+        meaning = explain(error, timeout)
+        if meaning is None:
+            raise
+        raise meaning from error
     finally:
-        dist.destroy_process_group()
-
-
-def _check_interfaces(variable: str) -> None:
-    known = [name for _, name in socket.if_nameindex()]
-    for name in filter(None, os.environ.get(variable, "").split(",")):
-        if name not in known:
-            raise InputError(f"{variable}={name}: this machine has no such network interface; it has {', '.join(known)}")
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def wrap(

@@ -14,3 +14,7 @@ class JobError(Exception):
 
 class Stopped(Exception):
     """A job that was told to stop and can go on later. The command line prints the message and ends with exit code 75 (EX_TEMPFAIL)."""
+
+
+class PeerLost(JobError):
+    """A rank that can't hear the others any more. Each rank knows its own side of it alone."""

@@ -69,7 +69,7 @@ def run_job(
     check_metric(config.evaluate.metric, config.tasks)
     check_strategy(config)
     check_scores_can_be_kept(config)
-    with process_group() as world:
+    with process_group(config.train.timeout) as world:
         torch.set_num_threads(threads(world.local_size))
         output = Path(config.run.output or "")
         goes_on = [(resume or or_start) and folder.has_checkpoint(output)]

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from recsys.cores import AGENT, cores
-from recsys.errors import InputError, JobError, Stopped
+from recsys.errors import InputError, JobError, PeerLost, Stopped
 from recsys.training.stop import SIGNALS
 
 # Exit codes of workers; 75 is EX_TEMPFAIL of sysexits.h: the same once more goes on.
 CODES: dict[type[Exception], int] = {InputError: 2, JobError: 1, Stopped: 75}
-_LOGS, _PEER_GONE = "RECSYS_LOGS", "another rank is gone"
+_LOGS = "RECSYS_LOGS"
+_TOLD_HERE = "RECSYS_FAILURES_TOLD"  # in the environment of workers whose failure is told by who started them
 
 
 def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
@@ -32,6 +33,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     """
     # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    os.environ[_TOLD_HERE] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(cores()) // nproc)))
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -65,9 +67,11 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
 def report_failure(error: BaseException) -> None:
     """Leave a worker's message where its agent looks for it, so that it is told once and not by every rank."""
     told = str(error) if isinstance(error, tuple(CODES)) else "".join(traceback.format_exception(error))
+    if isinstance(error, PeerLost) and not {_TOLD_HERE, _LOGS} & os.environ.keys():
+        # An agent that is cut off, too, may never get to tell it.
+        print(f"failed: {told}", file=sys.stderr, flush=True)
     if _LOGS in os.environ:
-        followed = isinstance(error, RuntimeError) and "peer" in str(error)  # the peer's own log says why
-        print(f"{headline(error)}: {_PEER_GONE if followed else told}", flush=True)
+        print(f"{headline(error)}: {told}", flush=True)
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         now = time.time()
