@@ -16,6 +16,7 @@ from recsys.study.findings import Entry, Group, StudyTask
 
 ALL_PAIRS = 3  # tasks up to which each pair has a panel; with more, the first against each other
 ALWAYS_NAMED = ("equal", "tuned", "single")
+ALL_NAMED = 16  # entries up to which the others are named too
 _PLACES = ((6, -3), (-6, -3), (0, 5), (0, -12), (5, 3), (-5, 3), (5, -9), (-5, -9))  # of a name, in points from its mark
 
 
@@ -63,15 +64,16 @@ def _front(entries: Sequence[Entry], pair: tuple[StudyTask, StudyTask]) -> list[
 
 
 def _name(axes: Axes, entries: Sequence[Entry], across: StudyTask, along: StudyTask) -> None:
-    """Names of this front and of what all are compared with, where they cover neither points nor other names; the table has the rest."""
+    """Names, those of this front and of what all are compared with first, where they cover neither points nor others; the table has all."""
     places = {entry.name: axes.transData.transform((entry.test[across.name].mean, entry.test[along.name].mean)) for entry in entries}
     scale = axes.figure.dpi / 72
     half = 3 * scale
     taken = [(x - half, y - half, x + half, y + half) for x, y in places.values()]
     window = axes.get_window_extent()
     front = _front(entries, (across, along))
-    told = [entry for entry in entries if entry in front or entry.strategy in ALWAYS_NAMED]
-    for entry in sorted(told, key=lambda entry: entry.strategy not in ALWAYS_NAMED):
+    first = [entry for entry in entries if entry in front or entry.strategy in ALWAYS_NAMED]
+    others = [entry for entry in entries if entry not in first] if len(entries) <= ALL_NAMED else []
+    for entry in [*sorted(first, key=lambda entry: entry.strategy not in ALWAYS_NAMED), *others]:
         text, (x, y) = named(entry.name, 22), places[entry.name]
         for right, up in _PLACES:
             side = "left" if right > 0 else "right" if right < 0 else "center"
@@ -93,7 +95,7 @@ def _name(axes: Axes, entries: Sequence[Entry], across: StudyTask, along: StudyT
 
 
 def _box(x: float, y: float, characters: int, side: str, scale: float) -> tuple[float, float, float, float]:
-    width, height = 4.6 * characters * scale, 9 * scale
+    width, height = 5.0 * characters * scale, 9 * scale
     left = x if side == "left" else x - width if side == "right" else x - width / 2
     return left, y, left + width, y + height
 
