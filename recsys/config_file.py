@@ -38,6 +38,14 @@ def load_config(path: Path, overrides: Sequence[str] = (), tracking_uri: str | N
     return parse_config(document, str(path), tracking_uri)
 
 
+def overridden(config: Config, overrides: Sequence[str], source: str) -> Config:
+    """A configuration with `section.key=value` overrides applied; `source` names it in errors (InputError)."""
+    document = config.model_dump(mode="json")
+    for override in overrides:
+        _apply(document, override)
+    return parse_config(document, source)
+
+
 def parse_config(document: dict[str, Any], source: str, tracking_uri: str | None = None) -> Config:
     """The configuration of a document; `source` names it in errors (InputError)."""
     try:

@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import emtl
 from recsys.config import Config
-from recsys.config_file import dump_config, load_config
+from recsys.config_file import dump_config, load_config, overridden
 from recsys.data.guard import Guard
 from recsys.data.layout import layout
 from recsys.data.sample import write_sample
 from recsys.data.statistics import fit_statistics
 from recsys.errors import InputError
 from recsys.evaluation.names import check_metric
-from recsys.study.contestant import Contestant, contestants, parse_grid, parse_strategies
+from recsys.study.child import FINAL
+from recsys.study.contestant import Contestant, contestants, parse_grid, parse_strategies, titled
 from recsys.study.executor import Executor, LocalProcesses
 from recsys.study.folder import STATISTICS, StudyFolder
 from recsys.study.halving import halve, shares
@@ -76,6 +78,7 @@ class Study:
         strategies = parse_strategies(question.strategies)
         self.contestants = contestants(strategies, question.architectures or [config.model.architecture])
         self.grid = parse_grid(question.grid, self.contestants)
+        self._refuse_what_no_training_takes()
         self.record = StudyRecord(
             name=question.folder.name,
             command=question.command,
@@ -88,6 +91,16 @@ class Study:
             lines=[Line(strategy=one.strategy, architecture=one.architecture, given=dict(one.given)) for one in self.contestants],
             notes=_notes(question, self.grid, self.contestants),
         )
+
+    def _refuse_what_no_training_takes(self) -> None:
+        """Values out of their range, unknown keys: before hundreds of trainings find that out. Raises InputError."""
+        for one in self.contestants:
+            for setting in one.settings(self.grid):
+                config = overridden(self.question.config, one.child(setting, 0, FINAL).overrides(self.question.config), one.title)
+                try:
+                    emtl.check_options(config.mto.strategy, len(config.mto.groups or config.tasks), config.mto.options)
+                except ValueError as error:
+                    raise InputError(f"{titled(one.strategy, setting)}: {error}") from None
 
     @property
     def trials(self) -> int:
