@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from recsys.cores import number_of_cores
 from recsys.errors import InputError
 from recsys.files import write_whole
 from recsys.launch.agent import ENGINE_ID, KEY, LOGS, agent_options, environment, shell_command, worker_command
@@ -77,7 +78,7 @@ class Local:
         """Start the script, detached; the id is that of its process."""
         script = job.folder / _SCRIPT
         write_whole(script, self.render(job))
-        threads = str(max(1, (os.cpu_count() or 1) // job.nproc))
+        threads = str(max(1, number_of_cores() // job.nproc))
         variables = {"OMP_NUM_THREADS": threads, **os.environ, KEY: job.key}
         with agent_file(job).open("ab") as log:
             shell = subprocess.Popen(

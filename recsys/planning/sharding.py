@@ -55,7 +55,7 @@ def make_constraints(model: nn.Module, sharding: ShardingConfig, ranks: int) -> 
     _check_tables(tables, sharding)
     return {
         name: ParameterConstraints(
-            sharding_types=_permitted(spec, sharding),
+            sharding_types=_permitted(spec, sharding, ranks),
             compute_kernels=["fused"],
             min_partition=max(4, spec.dimension // ranks // 4 * 4),
             pooling_factors=[float(length) for length in lengths[name]],
@@ -64,11 +64,19 @@ def make_constraints(model: nn.Module, sharding: ShardingConfig, ranks: int) -> 
     }
 
 
-def _permitted(spec: TableSpec, sharding: ShardingConfig) -> list[str]:
+def _permitted(spec: TableSpec, sharding: ShardingConfig, ranks: int) -> list[str]:
     if _is_managed(spec):
         return ["row_wise"]
     kind = sharding.tables.get(spec.name, sharding.default)
+    # FBGEMM refuses a rank without rows on CPUs, and a table of so few is not worth dividing anywhere.
+    if kind != "column_wise" and not _has_rows_for_all(spec.rows, ranks):
+        return ["table_wise"]
     return AUTO if kind == "auto" else [kind]
+
+
+def _has_rows_for_all(rows: int, ranks: int) -> bool:
+    """Whether every one of `ranks` equal blocks has a row; the last ones are shorter, or have none."""
+    return -(-rows // ranks) * (ranks - 1) < rows
 
 
 def _check_tables(tables: dict[str, TableSpec], sharding: ShardingConfig) -> None:

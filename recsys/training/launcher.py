@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys.cores import AGENT, cores
+from recsys.cores import AGENT, number_of_cores
 from recsys.errors import InputError, JobError, PeerLost, Stopped
 from recsys.training.stop import SIGNALS
 
@@ -23,6 +23,7 @@ from recsys.training.stop import SIGNALS
 CODES: dict[type[Exception], int] = {InputError: 2, JobError: 1, Stopped: 75}
 _LOGS = "RECSYS_LOGS"
 _TOLD_HERE = "RECSYS_FAILURES_TOLD"  # in the environment of workers whose failure is told by who started them
+_SILENCE = "hears nothing more from another rank"  # as recsys.network tells it
 
 
 def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
@@ -34,7 +35,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     os.environ[_TOLD_HERE] = "1"
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(cores()) // nproc)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, number_of_cores() // nproc)))
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -111,13 +112,18 @@ def under_agent() -> bool:
 def cause_of(failures: dict[int, Any]) -> Exception:
     """The failure that the others followed from, because a rank whose peer is gone fails a moment later.
 
-    That is a rank that was killed, by anything but the agent's own SIGTERM, or else the first that told of its failure.
+    That is a rank that was killed, by anything but the agent's own SIGTERM, or else the first that told of its failure. A rank that waited
+    in vain comes before both: the one that it waited for doesn't heed SIGTERM either, so that the agent kills it.
     """
+    reports = {rank: _report(failure.error_file) for rank, failure in failures.items()}
+    for report in reports.values():
+        if _SILENCE in report.get("message", ""):
+            return JobError(report["message"])
     for rank, failure in failures.items():
         if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
             name = signal.Signals(-failure.exitcode).name
-            return JobError(f"rank {rank} was killed by {name} (out of memory?); --resume goes on from the last checkpoint")
-    reports = {rank: _report(failure.error_file) for rank, failure in failures.items()}
+            guess = " (out of memory?)" if name == "SIGKILL" else ""
+            return JobError(f"rank {rank} was killed by {name}{guess}; --resume goes on from the last checkpoint")
     told = sorted((report["time"], rank) for rank, report in reports.items() if report)
     if not told:
         return JobError("; ".join(f"rank {rank} ended with exit code {failure.exitcode}" for rank, failure in failures.items()))
