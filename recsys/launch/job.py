@@ -61,7 +61,7 @@ class Job(Section):
     @property
     def output(self) -> Path:
         """The folder of the training run."""
-        return self.folder / "run"
+        return self.profile.run_folder(self.folder)
 
     @property
     def logs(self) -> Path:

@@ -24,17 +24,18 @@ def check(job: Job, profile: KubernetesProfile) -> None:
     if profile.gpus and profile.gpus != job.nproc:
         raise InputError(f"--nproc {job.nproc}: the profile has gpus: {profile.gpus}, and a process needs one GPU of its own")
     config = job.resolve()
-    if problems := [*_paths(config, profile), *_tracking(config, profile)]:
+    if problems := [*_paths(job, config, profile), *_tracking(config, profile)]:
         raise InputError("\n".join(problems))
 
 
-def _paths(config: Config, profile: KubernetesProfile) -> Iterator[str]:
-    """Files of the configuration that the pods wouldn't find."""
+def _paths(job: Job, config: Config, profile: KubernetesProfile) -> Iterator[str]:
+    """Files that the pods wouldn't find."""
     named = [(f"data.{split}", split_where(path)[0]) for split in ("train", "valid", "test") for path in getattr(config.data, split)]
     named += [(f"features.{item.name}.vocabulary", path) for item in config.features if (path := getattr(item, "vocabulary", None))]
+    named += [("--warm-start", job.warm_start)] if job.warm_start else []
     mounted = ", ".join(volume.path for volume in profile.volumes)
     for key, path in named:
-        if "://" not in path and not _on_a_volume(path, profile):
+        if ":/" not in path and not _on_a_volume(path, profile):
             yield f"{key}: {path} is on no volume of the profile ({mounted}), so that no pod would find it"
 
 

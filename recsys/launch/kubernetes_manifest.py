@@ -28,7 +28,7 @@ def objects(job: Job, profile: KubernetesProfile) -> list[k8s.Object]:
     """The job's configuration, then what runs it: a service and an indexed Job, or a TrainingRuntime and the TrainJob that refers to it."""
     labels = {**profile.labels, "app.kubernetes.io/name": "recsys", "app.kubernetes.io/managed-by": "recsys", JOB: job.name}
     metadata = k8s.Metadata(name=job.name, namespace=profile.namespace, labels=labels)
-    config = k8s.ConfigMap(metadata=metadata, data={FILE_NAME: _config(job, profile)})
+    config = k8s.ConfigMap(metadata=metadata, data={FILE_NAME: _config(job)})
     spec = _job(job, profile, labels)
     if profile.kind == "job":
         return [config, _service(job, profile, metadata), k8s.Job(metadata=metadata, spec=spec)]
@@ -38,11 +38,6 @@ def objects(job: Job, profile: KubernetesProfile) -> list[k8s.Object]:
 def engine_id(job: Job, profile: KubernetesProfile) -> str:
     """What kubectl calls the job, and where."""
     return f"{profile.kind}/{job.name} in {profile.namespace}"
-
-
-def output(job: Job, profile: KubernetesProfile) -> str:
-    """The folder of the training run, as the pods see it."""
-    return f"{profile.output.rstrip('/')}/{job.name}"
 
 
 def first_host(job: Job, profile: KubernetesProfile) -> str:
@@ -56,10 +51,8 @@ def to_yaml(item: k8s.Object) -> str:
     return yaml.dump(item.document(), Dumper=_Dumper, sort_keys=False, width=140, allow_unicode=True)
 
 
-def _config(job: Job, profile: KubernetesProfile) -> str:
-    """The resolved configuration, with the folder that the run has in the cluster."""
-    config = job.resolve()
-    text = dump_config(config.model_copy(update={"run": config.run.model_copy(update={"output": output(job, profile)})}))
+def _config(job: Job) -> str:
+    text = dump_config(job.resolve())
     if len(text.encode()) > _LARGEST_CONFIG:
         raise InputError(f"{job.config}: has {len(text.encode()):,} bytes once resolved, and a ConfigMap holds {_LARGEST_CONFIG:,}")
     return text
@@ -127,7 +120,7 @@ def _command(job: Job, profile: KubernetesProfile) -> list[str]:
         "--log-dir=/tmp/agent",
         # Each line of the pod's log says which process printed it.
         "--tee=3",
-        *worker_command(job, f"{CONFIG_FOLDER}/{FILE_NAME}", output(job, profile)),
+        *worker_command(job, f"{CONFIG_FOLDER}/{FILE_NAME}", job.output),
     ]
 
 

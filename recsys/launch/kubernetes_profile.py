@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -106,6 +106,10 @@ class KubernetesProfile(Profile):
     keep_seconds: NonNegativeInt | None = Field(604800, description="Seconds that an ended job stays in the cluster, with what it printed.")
     rendezvous_port: int = Field(29500, ge=1024, le=65535, description="Port at which the first machine gathers the others.")
     rendezvous_seconds: PositiveInt = Field(1800, description="Seconds that machines wait for each other: pulling an image takes minutes.")
+
+    def run_folder(self, job_folder: Path) -> Path:
+        """On the volume, by the job's name."""
+        return Path(self.output) / job_folder.name
 
     @field_validator("secrets", mode="before")
     @classmethod

@@ -30,6 +30,10 @@ class Profile(Section):
     )
     environment: dict[str, str] = Field({}, description="Environment variables of every process; no secrets.")
 
+    def run_folder(self, job_folder: Path) -> Path:
+        """Where the training run of the job with this folder lies, as its processes see it."""
+        return job_folder / "run"
+
     @field_validator("environment", mode="before")
     @classmethod
     def _values_are_text(cls, value: Any) -> Any:

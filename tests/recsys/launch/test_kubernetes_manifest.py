@@ -270,6 +270,7 @@ def test_a_profile_that_cannot_be_is_refused_in_a_line(changes: dict[str, Any], 
         ({}, {"name": "a" * 48, "nodes": 20}, "at most 47"),
         ({"gpus": 4}, {"nproc": 2}, "needs one GPU of its own"),
         ({}, {"overrides": ["data.train=data/demo", "tracking.enabled=false"]}, "data.train: data/demo is on no volume of the profile"),
+        ({}, {"warm_start": "runs/yesterday"}, "--warm-start: runs/yesterday is on no volume of the profile"),
         ({}, {"overrides": ["data.train=/data/a", "data.valid=/data/b", "data.test=[]"]}, "sqlite:///mlflow.db would lie in a pod"),
     ],
 )
