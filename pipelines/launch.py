@@ -73,10 +73,20 @@ def _submit(job: Job, engine: Engine, resolved: Config) -> Job:
     check_strategy(resolved)
     if engine.sees_files:
         look_at_the_logs(resolved)
+    if job.profile.device_memory is not None:
+        _check_memory(job, resolved, job.profile.device_memory)
     with job.created_folder(resolved):
         submitted = job.model_copy(update={"engine_id": engine.submit(job)})
     submitted.save()
     return submitted
+
+
+def _check_memory(job: Job, resolved: Config, memory: str) -> None:
+    """Refuse a job whose tables, network and batch can't lie in the memory of its GPUs, and say what to change."""
+    from recsys.planning.advice import check_fits
+    from recsys.planning.devices import Devices, parse_bytes
+
+    check_fits(resolved, Devices(job.nodes * job.nproc, job.nproc, "cuda", parse_bytes(memory, "device_memory")))
 
 
 def _say(job: Job) -> None:

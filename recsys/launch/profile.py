@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_
 
 from recsys.config_file import describe, nearest
 from recsys.errors import InputError
+from recsys.planning.devices import parse_bytes
 from recsys.section import Section
 
 FOLDER = Path("configs/launch")
@@ -28,11 +29,24 @@ class Profile(Section):
     stop_seconds: PositiveInt = Field(
         30, description="What processes that are told to stop have to save a checkpoint, before they are killed."
     )
+    device_memory: str | None = Field(
+        None, description="Memory of each process's GPU, such as 80GB; a job that can't fit is then refused before it is submitted."
+    )
     environment: dict[str, str] = Field({}, description="Environment variables of every process; no secrets.")
 
     def run_folder(self, job_folder: Path) -> Path:
         """Where the training run of the job with this folder lies, as its processes see it."""
         return job_folder / "run"
+
+    @field_validator("device_memory")
+    @classmethod
+    def _memory_is_a_size(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_bytes(value, "device_memory")
+            except InputError as error:
+                raise ValueError(str(error).partition(": ")[2]) from None
+        return value
 
     @field_validator("environment", mode="before")
     @classmethod

@@ -69,7 +69,7 @@ class Estimate:
             "world_size": devices.ranks,
             "local_world_size": devices.local,
             "device": devices.kind,
-            "memory": devices.memory,
+            "device_memory": devices.memory,
             "limit": devices.limit,
             "fits": self.fits,
             "tables": table_rows(self.plan),
@@ -77,6 +77,17 @@ class Estimate:
             "traffic_per_step": {kind: spread(values) for kind, values in self.traffic.items()},
             "lookups_per_step": spread(self.load.lookups),
             "ranks": [{part: int(values[rank]) for part, values in memory.items()} for rank in range(devices.ranks)],
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """What compares runs: bytes of the largest rank, and how much more that is than their mean."""
+        total, tables, traffic = self.total, self.load.memory["tables"], np.sum(list(self.traffic.values()), axis=0)
+        return {
+            "plan/memory_largest": float(total.max()),
+            "plan/memory_imbalance": spread(total)["imbalance"],
+            "plan/tables_largest": float(tables.max()),
+            "plan/lookups_imbalance": spread(self.load.lookups)["imbalance"],
+            "plan/traffic_largest": float(traffic.max()),
         }
 
 

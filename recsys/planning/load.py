@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torchrec import EmbeddingBagCollection
 from torchrec.distributed.planner.types import ShardingOption
 
 from recsys.planning.planner import STATE, bytes_of_ids
@@ -44,6 +45,7 @@ def load_of(plan: Sequence[ShardingOption], ranks: int, rows: int) -> Load:
     for option in plan:
         table_rows, dimension = option.tensor.shape
         ids_each, peers = sum(option.input_lengths), (ranks - 1) * rows
+        bytes_of_id = 12 if isinstance(module := option.module[1], EmbeddingBagCollection) and module.is_weighted() else 8
         for shard in option.shards:
             rank, (own, columns) = shard.rank or 0, shard.size
             if not own:
@@ -54,7 +56,7 @@ def load_of(plan: Sequence[ShardingOption], ranks: int, rows: int) -> Load:
                 memory[part][rank] += size
             memory["lookups"][rank] += (shard.storage.hbm or shard.storage.ddr) - sum(state.values())
             sent = len(option.input_lengths) if option.is_pooled else ids_each * share
-            traffic["ids"][rank] += peers * (8 * ids_each * share + 4 * len(option.input_lengths))
+            traffic["ids"][rank] += peers * (bytes_of_id * ids_each * share + 4 * len(option.input_lengths))
             for kind in ("embeddings", "gradients"):
                 traffic[kind][rank] += peers * sent * columns * VALUE
             lookups[rank] += ranks * rows * ids_each * share * columns / dimension

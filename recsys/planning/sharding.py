@@ -46,13 +46,14 @@ def make_sharders(sparse: SparseOptimizerConfig) -> list[ModuleSharder]:
 def make_constraints(model: nn.Module, sharding: ShardingConfig, ranks: int) -> dict[str, ParameterConstraints]:
     """What the planner may do with each table: never data-parallel, which would take it out of the fused optimizer.
 
-    A list counts with its `max_length`, the most ids that it can have. Raises InputError for a table that the model doesn't have, and for
-    a managed one that shall not be divided by rows.
+    A list counts with its `max_length`, the most ids that it can have. Tables with too few rows for all ranks stay whole where the default
+    is to divide by rows. Raises InputError for a table that the model doesn't have, for a managed one that shall not be divided by rows,
+    and for one that shall be but has too few.
     """
     modules = [module for module in model.modules() if isinstance(module, Embeddings)]
     tables = {name: spec for module in modules for name, spec in module.tables.items()}
     lengths = {name: found for module in modules for name, found in module.lengths.items()}
-    _check_tables(tables, sharding)
+    _check_tables(tables, sharding, ranks)
     return {
         name: ParameterConstraints(
             sharding_types=_permitted(spec, sharding, ranks),
@@ -79,7 +80,7 @@ def _has_rows_for_all(rows: int, ranks: int) -> bool:
     return -(-rows // ranks) * (ranks - 1) < rows
 
 
-def _check_tables(tables: dict[str, TableSpec], sharding: ShardingConfig) -> None:
+def _check_tables(tables: dict[str, TableSpec], sharding: ShardingConfig, ranks: int) -> None:
     known = sorted({spec.name for spec in tables.values()})
     for name in sharding.tables:
         if name not in known:
@@ -88,6 +89,11 @@ def _check_tables(tables: dict[str, TableSpec], sharding: ShardingConfig) -> Non
     for spec in tables.values():
         if _is_managed(spec) and sharding.tables.get(spec.name, "auto") not in ("row_wise", "auto"):
             raise InputError(f"train.sharding.tables: the table {spec.name!r} is managed and can only be divided row_wise")
+        if (_is_managed(spec) or sharding.tables.get(spec.name) == "row_wise") and not _has_rows_for_all(spec.rows, ranks):
+            raise InputError(
+                f"train.sharding: the {spec.rows} rows of table {spec.name!r} are too few to be divided over {ranks} ranks; "
+                + ("give it more buckets" if _is_managed(spec) else "leave it table_wise")
+            )
 
 
 def _is_managed(spec: TableSpec) -> bool:

@@ -22,10 +22,12 @@ from recsys.data.guard import Guard
 from recsys.data.layout import Layout, layout
 from recsys.data.reader import Reader
 from recsys.data.statistics import Statistics, fit_statistics
-from recsys.distributed import World, plan_table, process_group, wrap
+from recsys.distributed import World, devices_of, plan_table, process_group, wrap
 from recsys.errors import InputError, Stopped
 from recsys.evaluation.names import check_metric
 from recsys.models.model import build_model
+from recsys.planning.advice import check_fits
+from recsys.planning.estimate import Estimate
 from recsys.tracking.access import check_access
 from recsys.tracking.figures import write_figures
 from recsys.tracking.tracker import NullTracker, Tracker, Tracking
@@ -131,7 +133,8 @@ def build_trainer(
     readers = {split: _reader(config, features, statistics, world, split) for split in splits}
     _check_that_ranks_agree(readers, world)
     balancer = _balancer(config, world)
-    model = _model(config, features, world, balancer)
+    estimate = check_fits(config, devices_of(world)) if world.rank == 0 else None
+    model = _model(config, features, world, balancer, estimate)
     parts = Parts(
         config=config,
         world=world,
@@ -140,7 +143,7 @@ def build_trainer(
         optimizers=Optimizers(model, config.train, total_steps=config.train.epochs * len(readers["train"])),
         readers=readers,
         checkpoints=Checkpoints(output / folder.CHECKPOINTS, world.rank),
-        tracker=_tracker(config, world, output, model, origin),
+        tracker=_tracker(config, world, output, model, origin, estimate),
         display=Display(config, console),
         stop=stop or Stop(),
     )
@@ -153,12 +156,14 @@ def _balancer(config: Config, world: World) -> emtl.Balancer | Unshared:
     return weighing(config, world.balancer)
 
 
-def _model(config: Config, features: Layout, world: World, balancer: emtl.Balancer | Unshared) -> DistributedModelParallel:
+def _model(
+    config: Config, features: Layout, world: World, balancer: emtl.Balancer | Unshared, estimate: Estimate | None
+) -> DistributedModelParallel:
     # The same seed on every rank: DDP would send rank 0's values in any case, but then the world size would decide what they are.
     torch.manual_seed(config.run.seed)
     model = build_model(features, config.tasks, config.model, fork=balancer.fork, table_device=torch.device("meta"))
-    rows = config.data.batch_size // world.size
-    return wrap(model, world, config.train.sharding, config.train.sparse, config.run.seed, rows)
+    rows, kept = config.data.batch_size // world.size, estimate.kept if estimate else 0
+    return wrap(model, world, config.train.sharding, config.train.sparse, config.run.seed, rows, kept)
 
 
 def _statistics(config: Config, features: Layout, world: World, output: Path, resume: bool, origin: Origin | None) -> Statistics:
@@ -205,11 +210,14 @@ def _check_that_ranks_agree(readers: dict[str, Reader], world: World) -> None:
                 )
 
 
-def _tracker(config: Config, world: World, output: Path, model: DistributedModelParallel, origin: Origin | None) -> Tracking:
+def _tracker(
+    config: Config, world: World, output: Path, model: DistributedModelParallel, origin: Origin | None, estimate: Estimate | None
+) -> Tracking:
     """MLflow on rank 0, silence elsewhere; told at once what is known before the first step."""
-    if world.rank:
+    if estimate is None:  # ranks above 0
         return NullTracker()
     write_json(output / folder.PLAN, plan_table(model.plan))
+    write_json(output / folder.MEMORY, estimate.to_json())
     if not config.tracking.enabled:
         return NullTracker()
     tracker = Tracker(
@@ -233,9 +241,11 @@ def _tracker(config: Config, world: World, output: Path, model: DistributedModel
         output / folder.CONFIG,
         output / folder.STATISTICS,
         output / folder.PLAN,
+        output / folder.MEMORY,
         *schemas(config.data.train, config.data.store, output),
     ]:
         tracker.log_artifact(path)
+    tracker.log_metrics(estimate.metrics(), 0)
     return tracker
 
 

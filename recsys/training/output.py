@@ -12,7 +12,8 @@ from recsys.data import statistics
 from recsys.errors import InputError
 from recsys.files import write_whole
 
-CONFIG, STATISTICS, PLAN, RESULT = config_file.FILE_NAME, statistics.FILE_NAME, "plan.json", "result.json"
+CONFIG, STATISTICS, RESULT = config_file.FILE_NAME, statistics.FILE_NAME, "result.json"
+PLAN, MEMORY = "plan.json", "memory.json"
 CHECKPOINTS, FIGURES, MODEL, INDEX = "checkpoints", "figures", "model", "index.json"
 # What a resumed job must share with the one it goes on with; the rest (epochs, evaluation, tracking) may change.
 FIXED_SECTIONS = ("features", "tasks", "model", "mto")

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from job_cases import DEMO
+from job_cases import DEMO, write_job
 from typer.testing import CliRunner
 
 from pipelines.cli import app
 from recsys.config_file import load_config
+from recsys.data.synthetic import Spec, generate
 from recsys.errors import InputError
 from recsys.planning.advice import check_fits
 from recsys.planning.devices import Devices
@@ -59,7 +60,7 @@ def test_a_job_that_does_not_fit(refused: tuple[str, InputError | None, dict[str
 def test_json_adds_up(refused: tuple[str, InputError | None, dict[str, Any]]) -> None:
     _, _, told = refused
     assert told["fits"] is False
-    assert (told["world_size"], told["local_world_size"], told["memory"], told["limit"]) == (64, 8, 80 * 10**9, 68 * 10**9)
+    assert (told["world_size"], told["local_world_size"], told["device_memory"], told["limit"]) == (64, 8, 80 * 10**9, 68 * 10**9)
     assert len(told["ranks"]) == 64
     for rank in told["ranks"]:
         assert sum(size for part, size in rank.items() if part != "total") == rank["total"]
@@ -113,6 +114,21 @@ def test_bad_input_is_one_line(arguments: list[str], settings: list[str], told: 
     assert error is not None
     assert told in str(error)
     assert len(str(error).splitlines()) == 1
+
+
+def test_launch_refuses_a_job_that_cannot_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate(Spec(rows=400, users=30, items=20, days=10), tmp_path / "log")
+    write_job(tmp_path / "log", tmp_path, run={"output": None})
+    (tmp_path / "small.yaml").write_text("engine: local\nnproc: 2\ndevice_memory: 1MB\n")
+    monkeypatch.chdir(tmp_path)
+    refusal = CliRunner().invoke(app, ["launch", "job.yaml", "--on", "small.yaml", "--name", "small"]).exception
+    assert isinstance(refusal, InputError)
+    assert "the job doesn't fit on 2 rank(s) of 1.0 MB" in str(refusal)
+    assert not (tmp_path / "jobs" / "small").exists()
+    (tmp_path / "small.yaml").write_text("engine: local\ndevice_memory: much\n")
+    refusal = CliRunner().invoke(app, ["launch", "job.yaml", "--on", "small.yaml"]).exception
+    assert isinstance(refusal, InputError)
+    assert "small.yaml: device_memory: 'much' is no size; write it as 80GB" in str(refusal)
 
 
 def test_more_rank_bars_than_fit_are_summed_up(tmp_path: Path) -> None:

@@ -73,7 +73,14 @@ def test_two_processes_train_evaluate_and_track_and_one_goes_on(log: Path, tmp_p
     assert recorded.params["features.user_id.buckets"] == "2000" and recorded.params["mto.alpha"] == "0.5"
     assert recorded.tags["version.torch"] == torch.__version__ and recorded.tags["world_size"] == "2"
     artifacts = {artifact.path for artifact in client.list_artifacts(result["run_id"])}
-    assert artifacts >= {"config.yaml", "plan.json", "statistics.json", "_schema.yaml", "figures"}
+    assert artifacts >= {"config.yaml", "plan.json", "memory.json", "statistics.json", "_schema.yaml", "figures"}
+    planned = tmp_path / "planned.json"
+    dry = command("plan", str(path), "--world-size", "2", "--device", "cpu", "--json", str(planned))
+    assert dry.returncode == 0, dry.stderr
+    dry_run, of_job = json.loads(planned.read_text()), json.loads((Path(result["output"]) / "memory.json").read_text())
+    assert dry_run["tables"] == json.loads((Path(result["output"]) / "plan.json").read_text()) == of_job["tables"]
+    assert dry_run["ranks"] == of_job["ranks"]
+    assert recorded.metrics["plan/memory_largest"] == dry_run["memory_per_rank"]["total"]["max"]
 
     resumed = command("train", str(path), "--resume", "--set", "train.steps=40", "--json", str(result_file))
     assert resumed.returncode == 0, resumed.stderr

@@ -15,6 +15,7 @@ from torchrec.distributed.planner.enumerators import EmbeddingEnumerator
 from torchrec.distributed.planner.types import PlannerError, ShardingOption
 
 from recsys.config import ShardingConfig, SparseOptimizerConfig
+from recsys.errors import InputError
 from recsys.models.managed import divide_over
 from recsys.models.model import build_model
 from recsys.planning.devices import Devices
@@ -44,17 +45,17 @@ def load_on(plan: Sequence[ShardingOption], devices: Devices) -> Load:
 
 
 @st.composite
-def made_features(draw: st.DrawFn) -> list[dict[str, Any]]:
+def made_features(draw: st.DrawFn, fewest: int = 1) -> list[dict[str, Any]]:
     features: list[dict[str, Any]] = []
     for number in range(draw(st.integers(1, 5))):
-        table = {"buckets": draw(st.integers(1, 10**10)), "dimension": 4 * draw(st.integers(1, 32))}
+        table = {"buckets": draw(st.integers(fewest, 10**10)), "dimension": 4 * draw(st.integers(1, 32))}
         kind = draw(st.sampled_from(["id", "ids", "sequence", "managed"]))
         name = f"f{number}"
         if kind == "sequence":
-            items = [{"column": "c", "buckets": draw(st.integers(1, 10**8)), "dimension": 8}]
+            items = [{"column": "c", "buckets": draw(st.integers(fewest, 10**8)), "dimension": 8}]
             features.append({"kind": "sequence", "name": name, "max_length": 9, "items": items})
         elif kind == "managed":
-            table["buckets"] = draw(st.integers(100, 10**7))
+            table["buckets"] = draw(st.integers(10_000, 10**7))
             features.append({"kind": "id", "name": name, "encoding": "managed", "eviction": "lfu", **table})
         else:
             features.append({"kind": kind, "name": name, **table})
@@ -118,7 +119,7 @@ def test_a_plan_that_fits_never_exceeds(features: list[dict[str, Any]], kind: st
 
 
 @settings(max_examples=25)
-@given(made_features(), st.sampled_from([1, 2, 4, 16]))
+@given(made_features(fewest=10_000), st.sampled_from([1, 2, 4, 16]))
 def test_more_ranks_never_hold_more_each_when_divided_by_rows(features: list[dict[str, Any]], ranks: int) -> None:
     largest = []
     for number in (ranks, 2 * ranks):
@@ -159,6 +160,20 @@ def test_auto_divides_by_rows_what_is_too_large_for_a_rank() -> None:
     fixed = ShardingConfig(default="auto", tables={"small": "row_wise", "large": "column_wise"})
     ways = {row["table"]: row["sharding"] for row in table_rows(make_options(features, fixed, devices).place())}
     assert ways == {"huge": "row_wise", "large": "column_wise", "small": "row_wise"}
+
+
+def test_tables_with_too_few_rows_for_all_ranks_stay_whole() -> None:
+    """On 4 ranks, 5 rows would lie as 2, 2, 1 and none."""
+    features = [{"kind": "id", "name": f"rows{rows}", "buckets": rows - 1, "dimension": 4} for rows in (2, 3, 4, 5, 6, 7, 8)]
+    devices = Devices(4, 4, "cpu")
+    for kind in ("row_wise", "auto"):
+        plan = make_options(features, ShardingConfig(default=kind), devices).place()
+        assert all(shard.size[0] for option in plan for shard in option.shards)
+        if kind == "row_wise":
+            ways = {row["rows"]: row["sharding"] for row in table_rows(plan)}
+            assert {rows for rows, way in ways.items() if way == "row_wise"} == {4, 7, 8}
+    with pytest.raises(InputError, match="the 5 rows of table 'rows5' are too few to be divided over 4 ranks; leave it table_wise"):
+        make_options(features, ShardingConfig(tables={"rows5": "row_wise"}), devices)
 
 
 def test_auto_is_at_least_as_fast_as_either_way_by_torchrecs_estimate() -> None:
