@@ -34,10 +34,6 @@ class Profile(Section):
     )
     environment: dict[str, str] = Field({}, description="Environment variables of every process; no secrets.")
 
-    def run_folder(self, job_folder: Path) -> Path:
-        """Where the training run of the job with this folder lies, as its processes see it."""
-        return job_folder / "run"
-
     @field_validator("device_memory")
     @classmethod
     def _memory_is_a_size(cls, value: str | None) -> str | None:
@@ -60,6 +56,10 @@ class Profile(Section):
             if _SECRET.search(name):
                 raise ValueError(f"a secret such as {name} has no place in a profile: set it where the job is launched or runs")
         return value
+
+    def run_folder(self, job_folder: Path) -> Path:
+        """Where the training run of the job with this folder lies, as its processes see it."""
+        return job_folder / "run"
 
 
 def read_profile(name: str, kinds: Mapping[str, type[Profile]]) -> Profile:
