@@ -38,7 +38,7 @@ def slurm(command: str, *arguments: str) -> str:
 
 def _error(command: str, stderr: str) -> JobError | Refused:
     """One line of what a command complained of, without its own name before each."""
-    lines = [re.sub(rf"^({command}|slurm_\w+): *((error|fatal): *)?", "", line).strip() for line in stderr.splitlines()]
+    lines = [re.sub(rf"^({command}|slurm_\w+):? *((error|fatal): *)?", "", line).strip() for line in stderr.splitlines()]
     told = "; ".join(dict.fromkeys(line for line in lines if line)) or f"{command} failed without a word"
     if _UNREACHABLE.search(told):
         return JobError(f"Slurm's controller can't be reached: {told}")
