@@ -147,6 +147,7 @@ def test_a_job_that_is_warned_saves_itself_is_requeued_and_goes_on(site: Site, u
     assert "whose checkpoint is saved" in site.recsys("logs", "warned")
 
 
+@pytest.mark.slow
 def test_a_preempted_job_saves_itself_and_goes_on_when_the_urgent_one_is_done(site: Site, unbroken: dict[str, float]) -> None:
     site.launch("preempted", "--nodes", "2")
     site.wait_for_checkpoint("preempted")
@@ -156,6 +157,7 @@ def test_a_preempted_job_saves_itself_and_goes_on_when_the_urgent_one_is_done(si
     assert "whose checkpoint is saved" in site.recsys("logs", "preempted")
 
 
+@pytest.mark.slow
 def test_slurm_warns_before_the_time_limit(site: Site) -> None:
     site.launch("limited", "--set", "train.epochs=100")
     site.wait_for_checkpoint("limited")
