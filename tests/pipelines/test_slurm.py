@@ -191,9 +191,9 @@ def test_cancel_saves_a_checkpoint_and_leaves_no_process(site: Site) -> None:
     assert "there is nothing to cancel" in site.recsys("cancel", "cancelled", code=2)
 
 
-def test_bad_input_is_told_by_status(site: Site) -> None:
-    """Found out on the node: the launch itself looks at the log's footers."""
-    site.launch("bad", "--set", "train.checkpoint_every=1000", "--set", "train.dense.learning_rate=1e30")
+def test_why_a_job_failed_is_told_in_a_line(site: Site) -> None:
+    write_profile(site.folder, "no-restart", max_restarts=0)
+    site.recsys("launch", "job.yaml", "--on", "no-restart.yaml", "--name", "bad", "--set", "train.dense.learning_rate=1e30")
     told = site.recsys("wait", "bad", "--timeout", "600", code=1)
     assert told.startswith("bad: failed: ") and "step" in told and told.count("\n") == 1
 
