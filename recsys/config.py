@@ -224,7 +224,7 @@ class TrainConfig(Section):
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; at each evaluation when left out.")
     timeout: PositiveFloat = Field(
         600.0,
-        description="Seconds that a process waits for the others, before it takes them for lost and ends; more than an evaluation takes.",
+        description="Seconds a rank waits for others until it takes them for lost; more than rank 0 needs for statistics and metrics.",
     )
 
 
