@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,15 +109,12 @@ def test_following_a_rank_goes_over_to_the_pod_that_takes_its_place(api: KubeApi
     monkeypatch.setattr("recsys.launch.kubernetes_logs._INTERVAL", 0.2)
     ENGINE.submit(job)
     add_pod(api, job, 0, "Running", 1, "[rank 0] first\n", running={})
-
-    def go_on() -> None:
-        time.sleep(1)
-        add_pod(api, job, 0, "Running", 2, "[rank 0] second\n", running={})
-        time.sleep(1)
-        end(api, job, "Complete")
-
-    threading.Thread(target=go_on).start()
-    assert list(ENGINE.logs(job, 0, follow=True)) == ["first\n", "second\n"]
+    lines = ENGINE.logs(job, 0, follow=True)
+    assert next(lines) == "first\n"
+    add_pod(api, job, 0, "Running", 2, "[rank 0] second\n", running={})
+    assert next(lines) == "second\n"
+    end(api, job, "Complete")
+    assert list(lines) == []
 
 
 def test_cancelling_keeps_what_was_printed_and_leaves_nothing_in_the_cluster(api: KubeApi, job: Job) -> None:

@@ -16,8 +16,8 @@ error = Stopped("at step 7")
 report_failure(error)
 sys.exit(exit_code(error))"""
 ENDS = [  # a worker -> exit code, line
-    ([sys.executable, "-c", TELLS], 75, "at step 7"),
-    (["sh", "-c", "kill -9 $$$$"], 1, "rank 0 was killed by SIGKILL (out of memory?); --resume goes on from the last checkpoint"),
+    ([sys.executable, "-c", TELLS], 75, "stopped: at step 7"),
+    (["sh", "-c", "kill -9 $$$$"], 1, "failed: rank 0 was killed by SIGKILL (out of memory?); --resume goes on from the last checkpoint"),
 ]
 
 
@@ -38,12 +38,12 @@ def test_what_became_of_an_agent_is_told_in_a_line_and_an_exit_code(tmp_path: Pa
     lost = start(*alone, "--rdzv-endpoint=127.0.0.1:9", "--rdzv-conf=read_timeout=2,is_host=0", "true")
     for agent, (_, code, line) in zip(agents, ENDS, strict=True):
         _, told = agent.communicate(timeout=120)
-        assert (agent.returncode, told) == (code, f"failed: {line}\n")
+        assert (agent.returncode, told) == (code, f"{line}\n")
     deadline = time.monotonic() + 60
     while not (tmp_path / "up").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     stopped.send_signal(signal.SIGTERM)
-    assert stopped.communicate(timeout=60)[1].endswith("failed: by SIGTERM; started again it goes on from the last checkpoint\n")
+    assert stopped.communicate(timeout=60)[1].endswith("stopped: by SIGTERM; started again it goes on from the last checkpoint\n")
     assert stopped.returncode == 75
     assert "\nfailed: of 2 machines not all came to localhost:0 in time; " in "\n" + lonely.communicate(timeout=60)[1]
     assert "\nfailed: 127.0.0.1:9 can't be reached: the first machine isn't up" in lost.communicate(timeout=60)[1]
