@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from recsys.errors import InputError, JobError
 from recsys.launch.kubernetes_profile import KubernetesProfile
 
 _UNREACHABLE = ("Unable to connect", "connection to the server", "no configuration has been provided", "i/o timeout", "deadline exceeded")
+_LOG = re.compile(r"[EFIW]\d{4} ")  # what kubectl's libraries log beside its message
 _LONGEST = 600  # letters of a message that are told
 _TIMEOUT = "--request-timeout=30s"
 
@@ -49,7 +51,8 @@ class Kubectl:
                 process.terminate()
 
     def _failure(self, verb: str, told: str) -> InputError | JobError:
-        said = " ".join(told.removeprefix("error: ").split())[:_LONGEST] or "it didn't say why"
+        lines = [line for line in told.removeprefix("error: ").splitlines() if not _LOG.match(line)]
+        said = " ".join(" ".join(lines).split())[:_LONGEST] or "it didn't say why"
         if 'no matches for kind "TrainJob"' in told or 'no matches for kind "TrainingRuntime"' in told or 'resource type "trainjob' in told:
             return InputError(f"{self._where}: the cluster has no Kubeflow Trainer 2; have it installed, or set kind: job in the profile")
         if "context" in said and "does not exist" in said:
