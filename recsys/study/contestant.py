@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -90,7 +91,7 @@ def _parse(word: str, known: Sequence[str]) -> tuple[str, dict[str, Any]]:
             raise InputError(f"--strategies {word}: {option!r} must have the form KEY=VALUE, such as emtl:regularizer=chi2:rho=0.1")
         key = key if "." in key else f"mto.{key}"
         _refuse_unknown(f"--strategies {word}", name, key)
-        given[key] = yaml.safe_load(value)
+        given[key] = _number_or(yaml.safe_load(value))
     return name, given
 
 
@@ -109,7 +110,7 @@ def parse_grid(options: Sequence[str], contestants: Sequence[Contestant]) -> dic
     grid: dict[str, list[Any]] = {}
     for option in options:
         key, equals, text = option.partition("=")
-        values = yaml.safe_load(f"[{text}]") if equals else None
+        values = [_number_or(value) for value in yaml.safe_load(f"[{text}]")] if equals else None
         if not values or "." not in key:
             raise InputError(f"--grid {option}: must have the form section.key=value,value, such as mto.rho=0.01,0.1")
         if key in grid or len(values) > len({json.dumps(value) for value in values}):
@@ -128,6 +129,11 @@ def contestants(strategies: Sequence[tuple[str, dict[str, Any]]], architectures:
             raise InputError(f"--architectures: there is no {name!r}{nearest(name, known)}")
     shared = [Contestant(strategy, name, given) for name in architectures for strategy, given in strategies if strategy != SINGLE]
     return [*(Contestant(SINGLE, SINGLE, given) for strategy, given in strategies if strategy == SINGLE), *shared]
+
+
+def _number_or(value: Any) -> Any:
+    """The number that `1e-3` is, which YAML 1.1 takes for a word."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9.]+[eE][+-]?[0-9]+", value) else value
 
 
 def _short(value: Any) -> str:

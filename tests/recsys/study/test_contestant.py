@@ -31,6 +31,11 @@ def test_a_grid_gives_each_the_options_that_it_knows() -> None:
     assert all(setting["mto.rho"] == 0.5 for setting in given.settings(grid))
 
 
+def test_a_number_with_an_exponent_is_a_number() -> None:
+    assert parse_strategies("famo:lr=1e-3") == [("famo", {"mto.lr": 0.001})]
+    assert parse_grid(["train.dense.learning_rate=1e-3,0.002"], FIELD) == {"train.dense.learning_rate": [0.001, 0.002]}
+
+
 def test_an_option_of_every_strategy_is_known_by_all_but_single() -> None:
     grid = parse_grid(["mto.every=1,10"], FIELD)
     assert {len(one.settings(grid)) for one in FIELD} == {1, 2}
