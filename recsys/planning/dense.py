@@ -42,7 +42,7 @@ def dense_memory(config: Config, layout: Layout, rows: int) -> DenseMemory:
     """What a step holds on a rank with `rows` rows, whose lists are all as long as they may be. Allocates nothing."""
     with FakeTensorMode():
         # Other strategies look at their weights' values, and there are none; the fork holds and compares the gradients all the same.
-        balancer = emtl.Balancer(emtl.create("equal", len(config.tasks)), config.mto.scope, observe=True)
+        balancer = _Alone(emtl.create("equal", len(config.tasks)), config.mto.scope, observe=True)
         model = build_model(layout, config.tasks, config.model, balancer.fork, torch.device("meta"))
         for module in list(model.modules()):
             if isinstance(module, MultiTaskModel):
@@ -86,6 +86,13 @@ def _step(config: Config, model: nn.Module, balancer: emtl.Balancer, batch: Batc
 def _batch(layout: Layout, tasks: int, rows: int) -> Batch:
     labels = torch.zeros(rows, tasks)
     return Batch(None, None, torch.zeros(rows, layout.width), labels, labels.bool(), torch.ones(rows))
+
+
+class _Alone(emtl.Balancer):
+    """Makes no process group, which would wait for the other ranks: an estimate is one rank's own."""
+
+    def _ensure_group(self) -> None:
+        pass
 
 
 class _Looked(nn.Module):
