@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from recsys.errors import JobError, Stopped
@@ -16,11 +15,10 @@ def main() -> None:
     """
     from torch.distributed.run import parse_args, run
 
-    from recsys.training.launcher import exit_code, headline
+    from recsys.training.launcher import exit_code, headline, silence_agent
 
     options = parse_args(None)
-    # What it would say of a failure is said below.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    silence_agent()  # what it would say of a failure is said below
     try:
         run(options)
     except Exception as error:

@@ -53,8 +53,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
         monitor_interval=0.2,
         signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
     )
-    # What it would warn of is told in one line by whoever calls this.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    silence_agent()  # what it would warn of is told in one line by whoever calls this
     try:
         elastic_launch(config, sys.executable)("-m", module, *arguments)
     except SignalException as error:
@@ -63,6 +62,13 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
         raise KeyboardInterrupt from None
     except ChildFailedError as error:
         raise cause_of(error.failures) from None
+
+
+def silence_agent() -> None:
+    """Keep torchrun's agent from logging. Its loggers have levels of their own, so what they say is stopped on its way up."""
+    logger = logging.getLogger("torch.distributed.elastic")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
 
 
 def report_failure(error: BaseException) -> None:

@@ -238,12 +238,12 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(here: Path) -> None:
 @pytest.mark.parametrize("profile", sorted((Path(__file__).parents[2] / "configs" / "launch").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_engine_runs_the_same_in_each_process(here: Path, capsys: pytest.CaptureFixture[str], profile: Path) -> None:
     there = [f"--set=data.{split}=/data/{split}" for split in ("train", "valid", "test")] + ["--set=tracking.uri=http://mlflow:5000"]
-    arguments = ["launch", "job.yaml", "--on", str(profile), "--name", "dry", "--dry-run", "--warm-start", "runs/yesterday", *there]
+    arguments = ["launch", "job.yaml", "--on", str(profile), "--name", "dry", "--dry-run", "--warm-start", "/runs/yesterday", *there]
     with pytest.raises(SystemExit) as ended:
         run(lambda: app(arguments))
     script = capsys.readouterr().out
     assert ended.value.code == 0
-    for word in ("pipelines.train", "--resume-or-start", "--warm-start=runs/yesterday", "--rdzv-backend=c10d"):
+    for word in ("pipelines.train", "--resume-or-start", "--warm-start=/runs/yesterday", "--rdzv-backend=c10d"):
         assert word in script
 
 

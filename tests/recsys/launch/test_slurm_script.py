@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from recsys.launch.slurm import Slurm
 from recsys.launch.slurm_array import submit_array
 from recsys.launch.slurm_profile import SlurmProfile
 from recsys.launch.slurm_script import array_script
+
+SHELLCHECK = Path(sys.executable).parent / "shellcheck"
 
 # Stands before a script: srun prints its words, and the variables that are asked for, each with a zero byte behind it.
 HARNESS = """
@@ -147,7 +150,7 @@ def test_scripts_pass_shellcheck(chosen: SlurmProfile, tmp_path: Path) -> None:
     array = array_script("all", chosen.model_copy(update={"setup": []}), [["recsys", "train", "a b"], ["true"]], 1, tmp_path, tmp_path)
     for script in (job, array):
         # Commas in words are meant; the function is run through `declare -f`.
-        checked = subprocess.run(["shellcheck", "--exclude=SC2054,SC2329,SC2317", "-"], input=script, capture_output=True, text=True)
+        checked = subprocess.run([SHELLCHECK, "--exclude=SC2054,SC2329,SC2317", "-"], input=script, capture_output=True, text=True)
         assert checked.stdout == ""
 
 
