@@ -74,6 +74,7 @@ def look_at_the_logs(config: Config) -> None:
 def worker() -> None:
     """One rank under torchrun's agent: a failure is left for the agent to tell, with the exit code of its kind."""
     from recsys.training.launcher import exit_code, open_log, report_failure
+    from recsys.training.stop import SIGNALS
 
     open_log()
     try:
@@ -84,7 +85,7 @@ def worker() -> None:
         raise
     except BaseException as error:  # torch's CheckpointException is no Exception
         # The agent ends the ranks that outlive a failed one, also while they are telling of their own failure.
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         report_failure(error)
         sys.exit(exit_code(error))

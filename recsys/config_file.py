@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ from recsys.errors import InputError
 from recsys.tracking.store import uri_of
 
 FILE_NAME = "config.yaml"
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Config:
@@ -25,12 +26,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), tracking_uri: str | N
 
     Raises InputError, one line an error, for a file that is not YAML, an unknown key (with the nearest known), or a bad value.
     """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a configuration file, such as configs/demo.yaml") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    document = read_yaml(path, "; name a configuration file, such as configs/demo.yaml")
     if not isinstance(document, dict):
         raise InputError(f"{path}: must hold sections such as run, data and tasks, but holds {type(document).__name__}")
     for override in overrides:
@@ -48,13 +44,28 @@ def overridden(config: Config, overrides: Sequence[str], source: str) -> Config:
 
 def parse_config(document: dict[str, Any], source: str, tracking_uri: str | None = None) -> Config:
     """The configuration of a document; `source` names it in errors (InputError)."""
-    try:
-        config = Config.model_validate(document)
-    except ValidationError as error:
-        raise InputError("\n".join(f"{source}: {describe(dict(item), document, Config)}" for item in error.errors())) from None
+    config = validated(Config, document, source)
     run = config.run.model_copy(update={"output": config.run.output or f"runs/{config.run.name}"})
     tracking = config.tracking.model_copy(update={"uri": uri_of(config.tracking.uri or tracking_uri)})
     return config.model_copy(update={"run": run, "tracking": tracking})
+
+
+def read_yaml(path: Path, advice: str = "") -> Any:
+    """What a YAML file holds. Raises InputError where it can't be read, with `advice` behind, or isn't YAML."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}){advice}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def validated(kind: type[Model], document: Any, source: str) -> Model:
+    """A document as a section class; `source` names it in errors (InputError, one line each)."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{source}: {describe(dict(item), document, kind)}" for item in error.errors())) from None
 
 
 def dump_config(config: Config) -> str:

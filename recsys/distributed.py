@@ -30,6 +30,7 @@ from recsys.memory import keep_freed_memory
 from recsys.models.managed import START, divide_over
 from recsys.network import check_network, explain
 from recsys.planning.devices import Devices, machine_memory
+from recsys.planning.load import table_row
 from recsys.planning.planner import Options, topology_of
 from recsys.planning.sharding import make_sharders
 
@@ -147,8 +148,8 @@ def plan_table(plan: ShardingPlan) -> list[dict[str, Any]]:
         for name, parameter in parameters.items():
             shards = parameter.sharding_spec.shards
             rows, dimension = (max(shard.shard_offsets[axis] + shard.shard_sizes[axis] for shard in shards) for axis in (0, 1))
-            row = {"table": name, "module": module, "sharding": parameter.sharding_type, "kernel": parameter.compute_kernel}
-            table.append(row | {"ranks": parameter.ranks, "rows": rows, "dimension": dimension, "bytes": 4 * rows * dimension})
+            how = parameter.sharding_type, parameter.compute_kernel, parameter.ranks
+            table.append(table_row(module, name, *how, rows, dimension))
     return sorted(table, key=lambda row: (row["module"], row["table"]))
 
 

@@ -29,7 +29,7 @@ from recsys.data.batch import Batch
 from recsys.data.listing import expand
 from recsys.data.stores import PATIENCE
 from recsys.distributed import World, process_group
-from recsys.training.job import build_trainer
+from recsys.training.assembly import build_trainer
 from recsys.training.launcher import launch
 from recsys.training.trainer import Trainer
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.signedinteger]
-_BLOCK = 1024  # rows whose temporaries stay in cache
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,11 @@ Ids = Ints | Ragged
 """Ids of N rows: an (N,) array has exactly one a row."""
 
 
-def gather(columns: Sequence[NDArray], starts: Ints, offsets: Ints) -> list[NDArray]:
-    """For each of N rows the values from starts[i] on, offsets[i + 1] - offsets[i] of them, laid end to end; of each column alike."""
-    lengths, shifts = np.diff(offsets), starts - offsets[:-1]
-    gathered = [np.empty(offsets[-1], values.dtype) for values in columns]
-    for first in range(0, len(starts), _BLOCK):
-        begin, *_, end = offsets[first : first + _BLOCK + 1]
-        source = np.repeat(shifts[first : first + _BLOCK], lengths[first : first + _BLOCK])
-        source += np.arange(begin, end)
-        for values, out in zip(columns, gathered, strict=True):
-            np.take(values, source, out=out[begin:end], mode="clip")  # without a mode, `out` is buffered
-    return gathered
+def places(starts: Ints, offsets: Ints) -> Ints:
+    """For each of N rows the places from starts[i] on, offsets[i + 1] - offsets[i] of them, laid end to end."""
+    laid = np.repeat(starts - offsets[:-1], np.diff(offsets))
+    laid += np.arange(offsets[-1])
+    return laid
 
 
 def take(columns: Sequence[Ids], order: Ints) -> list[Ids]:

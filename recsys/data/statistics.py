@@ -16,6 +16,7 @@ from recsys.data.plan import Piece
 from recsys.data.source import Need, Source, open_source
 from recsys.data.stores import PATIENCE, StoreConfig
 from recsys.errors import InputError
+from recsys.files import read_model
 
 FILE_NAME = "statistics.json"
 Learnt = TypeVar("Learnt", bound=BaseModel)
@@ -60,10 +61,7 @@ class Statistics(BaseModel):
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
         """Read what `save` wrote. Raises InputError when it is not that."""
-        try:
-            return cls.model_validate_json(Path(path).read_text())
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not the statistics of a training split ({str(error).splitlines()[0]}); fit them again") from error
+        return read_model(cls, Path(path), "not the statistics of a training split", "; fit them again")
 
     def of(self, name: str, kind: type[Learnt]) -> Learnt:
         """What was learned under a name. Raises InputError when it is missing or something else."""

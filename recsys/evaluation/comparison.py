@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from recsys.errors import InputError
+from recsys.files import read_model
 
 Verdict = Literal["better", "worse", "inconclusive"]
 Estimator = Literal["logged", "ips", "snips", "doubly_robust"]
@@ -214,7 +214,4 @@ class Comparison(_Part):
     @classmethod
     def load(cls, path: Path) -> Comparison:
         """Read what `save` wrote. Raises InputError when it is not that."""
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not an evaluation's comparison ({str(error).splitlines()[0]}); evaluate again") from error
+        return read_model(cls, path, "not an evaluation's comparison", "; evaluate again")

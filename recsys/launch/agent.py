@@ -7,24 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys.launch.job import Job
+from recsys.tracking.environment import JOB
+from recsys.training.launcher import STORE_OF_THEIR_OWN
+from recsys.training.stop import AGENT_SIGNALS
 
 AGENT = ("-m", "torch.distributed.run")
 # In the environment of a job's processes. The trainer tags its MLflow run with the first four.
-NAME, ENGINE, ENGINE_ID, FOLDER, KEY, LOGS = (
-    "RECSYS_JOB_NAME",
-    "RECSYS_JOB_ENGINE",
-    "RECSYS_JOB_ID",
-    "RECSYS_JOB_FOLDER",
-    "RECSYS_JOB_KEY",
-    "RECSYS_LOGS",
-)
+NAME, ENGINE, ENGINE_ID, FOLDER = (JOB[f"job.{what}"] for what in ("name", "engine", "id", "folder"))
+KEY = "RECSYS_JOB_KEY"
 
 
 def environment(job: Job) -> dict[str, str]:
     """Environment variables of the agent and its workers; the engine adds ENGINE_ID, and LOGS where ranks shall write their own files."""
     return {
-        # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        **STORE_OF_THEIR_OWN,
         # Stores that warn of a peer which went first, as at the end of every run.
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "PYTHONUNBUFFERED": "1",
@@ -43,8 +39,7 @@ def agent_options(job: Job) -> list[str]:
         f"--nproc-per-node={job.nproc}",
         f"--max-restarts={job.profile.max_restarts}",
         f"--shutdown-timeout={job.profile.stop_seconds}",
-        # A scheduler's warning before the end of a job's time is SIGUSR1.
-        "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
+        f"--signals-to-handle={AGENT_SIGNALS}",
         "--rdzv-backend=c10d",
     ]
 

@@ -8,6 +8,7 @@ import yaml
 
 from recsys.config_file import FILE_NAME, dump_config
 from recsys.errors import InputError
+from recsys.launch import kubeflow_objects as kubeflow
 from recsys.launch import kubernetes_objects as k8s
 from recsys.launch.agent import ENGINE_ID, agent_options, environment, worker_command
 from recsys.launch.job import Job
@@ -64,22 +65,22 @@ def _service(job: Job, profile: KubernetesProfile, metadata: k8s.Metadata) -> k8
     return k8s.Service(metadata=metadata, spec=k8s.ServiceSpec(selector={JOB: job.name}, ports=[port]))
 
 
-def _runtime(job: Job, profile: KubernetesProfile, metadata: k8s.Metadata, spec: k8s.JobSpec) -> k8s.TrainingRuntime:
+def _runtime(job: Job, profile: KubernetesProfile, metadata: k8s.Metadata, spec: k8s.JobSpec) -> kubeflow.TrainingRuntime:
     """A runtime of the job's own, because a TrainJob can't change everything that matters in someone else's."""
     step = k8s.Metadata(labels={"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"})
-    nodes = k8s.ReplicatedJob(name=CONTAINER, template=k8s.JobTemplate(metadata=step, spec=spec))
-    jobs = k8s.JobSetSpec(replicated_jobs=[nodes], ttl_seconds_after_finished=profile.keep_seconds)
-    policy = k8s.MlPolicy(num_nodes=job.nodes)
-    return k8s.TrainingRuntime(metadata=metadata, spec=k8s.RuntimeSpec(ml_policy=policy, template=k8s.JobSetTemplate(spec=jobs)))
+    nodes = kubeflow.ReplicatedJob(name=CONTAINER, template=kubeflow.JobTemplate(metadata=step, spec=spec))
+    jobs = kubeflow.JobSetSpec(replicated_jobs=[nodes], ttl_seconds_after_finished=profile.keep_seconds)
+    runtime = kubeflow.RuntimeSpec(ml_policy=kubeflow.MlPolicy(num_nodes=job.nodes), template=kubeflow.JobSetTemplate(spec=jobs))
+    return kubeflow.TrainingRuntime(metadata=metadata, spec=runtime)
 
 
-def _train_job(job: Job, profile: KubernetesProfile, metadata: k8s.Metadata) -> k8s.TrainJob:
-    spec = k8s.TrainJobSpec(
-        runtime_ref=k8s.RuntimeRef(name=job.name),
-        trainer=k8s.Trainer(num_nodes=job.nodes),
+def _train_job(job: Job, profile: KubernetesProfile, metadata: k8s.Metadata) -> kubeflow.TrainJob:
+    spec = kubeflow.TrainJobSpec(
+        runtime_ref=kubeflow.RuntimeRef(name=job.name),
+        trainer=kubeflow.Trainer(num_nodes=job.nodes),
         active_deadline_seconds=profile.time_limit,
     )
-    return k8s.TrainJob(metadata=metadata, spec=spec)
+    return kubeflow.TrainJob(metadata=metadata, spec=spec)
 
 
 def _job(job: Job, profile: KubernetesProfile, labels: dict[str, str]) -> k8s.JobSpec:

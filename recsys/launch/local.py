@@ -14,12 +14,13 @@ from typing import Literal
 from recsys.cores import number_of_cores
 from recsys.errors import InputError
 from recsys.files import write_whole
-from recsys.launch.agent import ENGINE_ID, KEY, LOGS, agent_options, environment, shell_command, worker_command
+from recsys.launch.agent import ENGINE_ID, KEY, agent_options, environment, shell_command, worker_command
 from recsys.launch.engine import Status
 from recsys.launch.job import Job
 from recsys.launch.logs import agent_file, read_logs
 from recsys.launch.processes import end_processes, processes_with
 from recsys.launch.profile import Profile
+from recsys.training.launcher import LOGS
 
 _SCRIPT, _EXIT = "job.sh", "exit"
 _AGENT = ("-m", "recsys.launch.torchrun")

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from recsys.config_file import describe, nearest
+from recsys.config_file import nearest, read_yaml, validated
 from recsys.errors import InputError
 from recsys.planning.devices import parse_bytes
 from recsys.section import Section
@@ -69,13 +68,7 @@ def read_profile(name: str, kinds: Mapping[str, type[Profile]]) -> Profile:
     unknown key (with the nearest), or a bad value.
     """
     path = _path(name)
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    return parse_profile(document, str(path), kinds)
+    return parse_profile(read_yaml(path), str(path), kinds)
 
 
 def parse_profile(document: Any, source: str, kinds: Mapping[str, type[Profile]]) -> Profile:
@@ -84,10 +77,7 @@ def parse_profile(document: Any, source: str, kinds: Mapping[str, type[Profile]]
     if not isinstance(engine, str) or engine not in kinds:
         given = f", but is {engine!r}{nearest(engine, list(kinds))}" if isinstance(engine, str) else ""
         raise InputError(f"{source}: engine must be one of {', '.join(kinds)}{given}")
-    try:
-        return kinds[engine].model_validate(document)
-    except ValidationError as error:
-        raise InputError("\n".join(f"{source}: {describe(dict(item), document, kinds[engine])}" for item in error.errors())) from None
+    return validated(kinds[engine], document, source)
 
 
 def _path(name: str) -> Path:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from recsys.launch.job import Job
+from recsys.tracking.worker import run_id_of
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,6 @@ class Run:
 
 def run_of(job: Job) -> Run:
     """The run of a job."""
-    latest = _read(job.output / "checkpoints" / "index.json").get("latest")
-    return Run(None if latest is None else int(latest.removeprefix("step-")), _read(job.output / "run.json").get("run_id"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    index = job.output / "checkpoints" / "index.json"
+    latest = json.loads(index.read_text()).get("latest") if index.exists() else None
+    return Run(None if latest is None else int(latest.removeprefix("step-")), run_id_of(job.output))

@@ -12,10 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from recsys.errors import InputError
-from recsys.launch.agent import AGENT, ENGINE_ID, LOGS, agent_options, environment, worker_command
+from recsys.launch.agent import AGENT, ENGINE_ID, agent_options, environment, worker_command
 from recsys.launch.job import Job
 from recsys.launch.logs import agent_file
 from recsys.launch.slurm_profile import SECONDS_TO_REQUEUE, SlurmProfile
+from recsys.training.launcher import LOGS
 
 
 class _Shell(str):

@@ -15,6 +15,7 @@ from recsys.evaluation.comparison import Candidate
 from recsys.offline.request import Scored
 from recsys.offline.spec import Spec
 from recsys.tracking.models import Fetched, is_named
+from recsys.tracking.worker import run_id_of
 
 Fetch = Callable[[str], Fetched]
 
@@ -93,9 +94,7 @@ def _find(source: str, fetch: Fetch) -> Run:
         return Run(source, source, found.folder, load_config(found.folder / FILE_NAME), found.run_id)
     path = Path(source).expanduser()
     if (path / FILE_NAME).is_file():
-        about = path / "run.json"
-        run_id = json.loads(about.read_text())["run_id"] if about.is_file() else None
-        return Run(source, source, path, load_config(path / FILE_NAME), run_id)
+        return Run(source, source, path, load_config(path / FILE_NAME), run_id_of(path))
     if path.is_file() or (path.is_dir() and any(path.glob("*.parquet"))):
         return Run(source, source, path, None, None)
     if path.exists():

@@ -71,13 +71,11 @@ def table_rows(plan: Sequence[ShardingOption]) -> list[dict[str, Any]]:
 def _table_rows(plan: Sequence[ShardingOption]) -> Iterator[dict[str, Any]]:
     for option in plan:
         rows, dimension = option.tensor.shape
-        yield {
-            "table": option.name,
-            "module": option.path,
-            "sharding": option.sharding_type,
-            "kernel": option.compute_kernel,
-            "ranks": [shard.rank for shard in option.shards],
-            "rows": rows,
-            "dimension": dimension,
-            "bytes": VALUE * rows * dimension,
-        }
+        how = option.sharding_type, option.compute_kernel, [shard.rank for shard in option.shards]
+        yield table_row(option.path, option.name, *how, rows, dimension)
+
+
+def table_row(module: str, table: str, sharding: str, kernel: str, ranks: list[Any] | None, rows: int, dimension: int) -> dict[str, Any]:
+    """A table of a plan, fit for JSON; `bytes` are those of its values."""
+    row = {"table": table, "module": module, "sharding": sharding, "kernel": kernel, "ranks": ranks}
+    return row | {"rows": rows, "dimension": dimension, "bytes": VALUE * rows * dimension}

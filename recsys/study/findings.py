@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from recsys.errors import InputError
 from recsys.evaluation.comparison import Verdict
+from recsys.files import read_model, write_whole
 
 FIGURES = ("seconds_per_step", "cpu_seconds_per_step", "samples_per_second", "peak_memory", "conflict", "contribution_variance")
 DELTA_M = "delta_m"  # stands where a task's name does, of the difference over all tasks
@@ -188,13 +188,10 @@ class Findings(_Part):
         return [f"{group.architecture}:", *group.conclusion] if len(self.groups) > 1 else group.conclusion
 
     def save(self, path: Path) -> None:
-        """Write JSON."""
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write JSON, whole or not at all."""
+        write_whole(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Findings:
         """Read what `save` wrote. Raises InputError when it is not that."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a study's results ({str(error).splitlines()[0]}); make them again") from error
+        return read_model(cls, path, "not a study's results", "; make them again")

@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from recsys.errors import InputError
+from recsys.files import read_model
 from recsys.study.child import FINAL, ROUND, Child
 from recsys.training.record import write_json
 
@@ -96,7 +96,4 @@ class StudyRecord(_Part):
     @classmethod
     def load(cls, path: Path) -> StudyRecord:
         """Read what `save` wrote. Raises InputError when it is not that."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: is not the record of a study ({str(error).splitlines()[0]})") from error
+        return read_model(cls, path, "is not the record of a study")

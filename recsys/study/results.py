@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
 from pathlib import Path
 
+from recsys.files import write_whole
 from recsys.study.findings import DELTA_M, Entry, Findings, Group, PairedDifference
 
 JSON, CSV = "results.json", "results.csv"
@@ -18,12 +20,11 @@ def write_results(findings: Findings, folder: Path) -> list[Path]:
     """Write both files into `folder`, each whole or not at all. The files written."""
     findings.save(folder / JSON)
     rows = [_row(findings, group, entry) for group in findings.groups for entry in group.entries]
-    unfinished = folder / f".{CSV}.unfinished"
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    unfinished.replace(folder / CSV)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / CSV, text.getvalue())
     return [folder / JSON, folder / CSV]
 
 

@@ -17,7 +17,7 @@ from recsys.study.child import Child
 from recsys.study.executor import Executor, Running, Work
 from recsys.study.folder import StudyFolder
 from recsys.study.outcome import Outcome
-from recsys.training.output import CHECKPOINTS
+from recsys.training.output import CHECKPOINTS, INDEX, has_checkpoint
 from recsys.training.record import write_json
 
 PAUSE = 0.2  # seconds between looks at the children
@@ -106,7 +106,7 @@ class Runner:
         name, arguments = child.name, self.command(child)
         write_json(self._folder.about(name), {"child": child.to_json(), "command": shlex.join(["recsys", *arguments])})
         run = self._folder.run(name)
-        begun = (run / CHECKPOINTS / "index.json").exists()
+        begun = has_checkpoint(run)
         if not begun:
             shutil.rmtree(run, ignore_errors=True)
         self._progress.started(child)
@@ -132,7 +132,7 @@ class Runner:
 
 def _prune(checkpoints: Path, keep_best: bool) -> None:
     """Leave the best checkpoint alone, or none."""
-    index = checkpoints / "index.json"
+    index = checkpoints / INDEX
     if not index.exists():
         return
     best = json.loads(index.read_text())["best"]

@@ -17,6 +17,7 @@ from recsys.data.sample import write_sample
 from recsys.data.statistics import fit_statistics
 from recsys.errors import InputError
 from recsys.evaluation.names import check_metric
+from recsys.files import write_whole
 from recsys.study.child import FINAL
 from recsys.study.contestant import Contestant, contestants, parse_grid, parse_strategies, titled
 from recsys.study.executor import Executor, LocalProcesses
@@ -27,7 +28,6 @@ from recsys.study.record import Failed, Line, StudyRecord
 from recsys.study.runner import Progress, Runner
 from recsys.study.search import Arm, Search, is_tuned
 from recsys.tracking.environment import package_versions
-from recsys.tracking.spool import write_whole
 
 TRIALS = 10  # of tuned weights, where no grid says what the others may spend
 SAMPLE_SEED = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from recsys.evaluation.comparison import Comparison, Recommendation
 from recsys.tracking.evaluations import FILE, find_evaluation, load_evaluation, recommendation_of
 from recsys.tracking.models import MODEL, asking, is_named, run_of
 from recsys.tracking.store import quiet_client
+from recsys.tracking.worker import run_id_of
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def promote(candidate: str, name: str, alias: str, uri: str, *, evaluation: str 
 
 
 def _run_of_folder(folder: Path) -> str:
-    path = folder / "run.json"
-    run_id = json.loads(path.read_text())["run_id"] if path.is_file() else None
+    run_id = run_id_of(folder)
     if not run_id:
         raise InputError(f"{folder}: belongs to no MLflow run; promote a model that was trained with tracking on, or name it as runs:/ID")
     return str(run_id)

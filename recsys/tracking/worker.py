@@ -152,6 +152,12 @@ def name_run(output: Path, spool: Spool, only_if_same_job: bool = False) -> None
     write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
+def run_id_of(output: Path) -> str | None:
+    """The MLflow run that folder `output` belongs to; None where it has none, or the server was never reached."""
+    path = output / "run.json"
+    return json.loads(path.read_text())["run_id"] if path.is_file() else None
+
+
 def job_of(output: Path) -> str | None:
     """The job that folder `output` belongs to."""
     path = output / "run.json"

@@ -17,11 +17,13 @@ from typing import Any
 
 from recsys.cores import AGENT, number_of_cores
 from recsys.errors import InputError, JobError, PeerLost, Stopped
-from recsys.training.stop import SIGNALS
+from recsys.training.stop import AGENT_SIGNALS, SIGNALS
 
 # Exit codes of workers; 75 is EX_TEMPFAIL of sysexits.h: the same once more goes on.
 CODES: dict[type[Exception], int] = {InputError: 2, JobError: 1, Stopped: 75}
-_LOGS = "RECSYS_LOGS"
+LOGS = "RECSYS_LOGS"  # in the environment of workers: folder for a file of each rank's own
+# Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
+STORE_OF_THEIR_OWN = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 _TOLD_HERE = "RECSYS_FAILURES_TOLD"  # in the environment of workers whose failure is told by who started them
 _SILENCE = "hears nothing more from another rank"  # as recsys.network tells it
 
@@ -32,8 +34,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
     Raises InputError with a worker's own message when it ended with bad input, Stopped when it was told to stop, JobError when one failed
     otherwise.
     """
-    # Without this the workers share the agent's store, and stale keys in it make restarts fail (pytorch issue 135712).
-    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    os.environ |= STORE_OF_THEIR_OWN
     os.environ[_TOLD_HERE] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, number_of_cores() // nproc)))
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -51,7 +52,7 @@ def launch(module: str, arguments: Sequence[str], nproc: int) -> None:
         local_addr="localhost",
         max_restarts=0,
         monitor_interval=0.2,
-        signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
+        signals_to_handle=AGENT_SIGNALS,
     )
     silence_agent()  # what it would warn of is told in one line by whoever calls this
     try:
@@ -74,10 +75,10 @@ def silence_agent() -> None:
 def report_failure(error: BaseException) -> None:
     """Leave a worker's message where its agent looks for it, so that it is told once and not by every rank."""
     told = str(error) if isinstance(error, tuple(CODES)) else "".join(traceback.format_exception(error))
-    if isinstance(error, PeerLost) and not {_TOLD_HERE, _LOGS} & os.environ.keys():
+    if isinstance(error, PeerLost) and not {_TOLD_HERE, LOGS} & os.environ.keys():
         # An agent that is cut off, too, may never get to tell it.
         print(f"failed: {told}", file=sys.stderr, flush=True)
-    if _LOGS in os.environ:
+    if LOGS in os.environ:
         print(f"{headline(error)}: {told}", flush=True)
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
@@ -99,7 +100,7 @@ def headline(error: BaseException) -> str:
 
 def open_log() -> None:
     """Print into a file of this rank's own, behind what earlier attempts printed, where the environment names a folder for them."""
-    folder = os.environ.get(_LOGS)
+    folder = os.environ.get(LOGS)
     if not (folder and under_agent()):
         return
     file = os.open(Path(folder) / f"rank-{os.environ['RANK']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys.data.schema import FILE_NAME as SCHEMA
-from recsys.training.output import CHECKPOINTS, CONFIG, MODEL, STATISTICS
+from recsys.training.output import CHECKPOINTS, CONFIG, INDEX, MODEL, STATISTICS
 
 
 def package_model(output: Path, schemas: Sequence[Path]) -> Path:
@@ -18,7 +18,7 @@ def package_model(output: Path, schemas: Sequence[Path]) -> Path:
     It has the layout of a run's folder, so whatever reads one reads the other. Checkpoint files are linked where the file system can, and
     then take no room. Rank 0 alone calls it.
     """
-    folder, index = output / MODEL, json.loads((output / CHECKPOINTS / "index.json").read_text())
+    folder, index = output / MODEL, json.loads((output / CHECKPOINTS / INDEX).read_text())
     shutil.rmtree(folder, ignore_errors=True)
     (folder / CHECKPOINTS).mkdir(parents=True)
     for name in (CONFIG, STATISTICS):
@@ -26,7 +26,7 @@ def package_model(output: Path, schemas: Sequence[Path]) -> Path:
     if schemas:
         shutil.copyfile(schemas[0], folder / SCHEMA)
     shutil.copytree(output / CHECKPOINTS / index["best"], folder / CHECKPOINTS / index["best"], copy_function=_link)
-    (folder / CHECKPOINTS / "index.json").write_text(json.dumps({"best": index["best"]}))
+    (folder / CHECKPOINTS / INDEX).write_text(json.dumps({"best": index["best"]}))
     return folder
 
 

@@ -9,6 +9,8 @@ from recsys.errors import Stopped
 
 # SIGTERM: agents, schedulers and container engines that end a job. SIGUSR1: schedulers that warn of the end of its time.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# What torchrun's agent hands on to its workers: these, and those that it does by itself.
+AGENT_SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 
 
 class Stop:

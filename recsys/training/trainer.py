@@ -42,7 +42,7 @@ EQUITY_AT = LOG_EVERY - 2  # step of the ten whose Gram matrix is told: values o
 
 @dataclass
 class Parts:
-    """What a trainer works with; built by `recsys.training.job`."""
+    """What a trainer works with; built by `recsys.training.assembly`."""
 
     config: Config
     world: World

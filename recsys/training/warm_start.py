@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from recsys.config_file import load_config
 from recsys.distributed import World
 from recsys.errors import InputError
 from recsys.tracking.models import fetch, is_named, tracking_uri
+from recsys.tracking.worker import run_id_of
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.output import CHECKPOINTS, CONFIG
 from recsys.training.report import print_metrics, with_split
@@ -102,9 +102,7 @@ def _locate(source: str, config: Config) -> tuple[Path, str]:
         raise InputError(
             f"--warm-start {source}: there is no run; give its folder (with {CONFIG}), runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION"
         )
-    about = folder / "run.json"
-    run_id = json.loads(about.read_text())["run_id"] if about.is_file() else None
-    return folder, run_id or str(folder)
+    return folder, run_id_of(folder) or str(folder)
 
 
 def _refuse_other_model(source: str, before: Config, now: Config) -> None:

@@ -17,7 +17,7 @@ from recsys.config_file import load_config
 from recsys.data.features.encoding import MANAGED_IDS
 from recsys.data.synthetic import Spec, generate
 from recsys.distributed import process_group
-from recsys.training.job import build_trainer
+from recsys.training.assembly import build_trainer
 
 RECSYS = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 CHANGES = {"encoding": "managed", "eviction": "lru", "eviction_every": 1000, "buckets": 61}

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from recsys.data.arrow import known
 from recsys.data.features.encoding import Encoding
 from recsys.data.hashing import valid
-from recsys.data.ragged import Ints, Ragged, gather
+from recsys.data.ragged import Ints, Ragged, places
 from recsys.errors import InputError
 
 
@@ -45,7 +45,7 @@ class Lists:
         offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         if offsets[-1] == len(self.values):
             return self.values, offsets
-        return self.values.take(pa.array(gather([np.arange(len(self.values))], self.starts, offsets)[0])), offsets
+        return self.values.take(pa.array(places(self.starts, offsets))), offsets
 
 
 def encoded(lists: Lists, encode: Encoding, where: str) -> Ragged:

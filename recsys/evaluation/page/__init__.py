@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,13 +10,12 @@ from recsys.evaluation.comparison import Comparison
 from recsys.evaluation.page import differences as to_baseline
 from recsys.evaluation.page import digits, metrics, panels, policies, slices, strips, summary
 from recsys.evaluation.page.view import SYMBOLS, View
+from recsys.files import write_whole
 
 
 def write_page(comparison: Comparison, path: Path) -> None:
     """Write the page of `comparison` to `path`, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(render(comparison), encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, render(comparison))
 
 
 def render(comparison: Comparison) -> str:

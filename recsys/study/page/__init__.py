@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -10,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from recsys.evaluation import page as of_evaluations
 from recsys.evaluation.page import digits
 from recsys.evaluation.page.view import SYMBOLS
+from recsys.files import write_whole
 from recsys.study.analysis.conclusion import RULE
 from recsys.study.figures import Courses
 from recsys.study.findings import Findings
@@ -20,9 +20,7 @@ _TEMPLATES = [Path(__file__).parent / "templates", Path(of_evaluations.__file__)
 
 def write_page(findings: Findings, courses: Courses, path: Path) -> None:
     """Write the page of `findings` to `path`, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(render(findings, courses), encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, render(findings, courses))
 
 
 def render(findings: Findings, courses: Courses) -> str:

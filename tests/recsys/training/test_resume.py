@@ -17,8 +17,9 @@ from recsys.config_file import load_config
 from recsys.data.synthetic import Spec, generate
 from recsys.distributed import World, process_group
 from recsys.errors import InputError
+from recsys.training.assembly import build_trainer
 from recsys.training.checkpoint import Checkpoints
-from recsys.training.job import build_trainer, run_job
+from recsys.training.job import run_job
 from recsys.training.output import prepare_output
 from recsys.training.trainer import Trainer
 

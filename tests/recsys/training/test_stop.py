@@ -18,7 +18,7 @@ from recsys.config_file import load_config
 from recsys.distributed import World, process_group
 from recsys.errors import Stopped
 from recsys.models.tasks import label_weight
-from recsys.training.job import build_trainer
+from recsys.training.assembly import build_trainer
 from recsys.training.stop import SIGNALS, Stop
 from recsys.training.telemetry import Telemetry
 from recsys.training.trainer import Trainer

@@ -31,8 +31,9 @@ from recsys.models.tasks import predict
 from recsys.offline.model import load_trained
 from recsys.offline.sources import Run
 from recsys.offline.trust import trained_files
+from recsys.training.assembly import build_trainer
 from recsys.training.clock import Clock
-from recsys.training.job import build_trainer, run_job
+from recsys.training.job import run_job
 from recsys.training.output import prepare_output
 from recsys.training.trainer import Trainer
 from recsys.training.warm_start import FIXED, changes, find_origin, start_warm

@@ -15,7 +15,7 @@ from rich.console import Console
 from recsys.config_file import load_config
 from recsys.distributed import World, process_group
 from recsys.evaluation.evaluate import evaluate
-from recsys.training.job import build_trainer
+from recsys.training.assembly import build_trainer
 
 
 def trace(config_file: Path, steps: int, output: Path, world: World) -> None:
