@@ -212,9 +212,11 @@ def test_tables_and_their_optimizer_take_what_was_told(measured: Measured, name:
 
 @cases
 def test_a_step_holds_no_more_than_was_told_and_not_much_less(measured: Measured, name: str) -> None:
+    """Beside what gloo's threads have sent and not let go of yet: no more than a step's messages."""
     for rank in measured[name]:
         real, told = rank["peak"]
-        assert 0.6 * told <= real <= told
+        sent = sum(rank["wire"][1].values())
+        assert 0.6 * told <= real <= told + sent
 
 
 @cases
