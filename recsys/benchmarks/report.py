@@ -76,15 +76,15 @@ def print_data(console: Console, result: dict[str, Any]) -> None:
 def print_training(console: Console, result: dict[str, Any]) -> None:
     """Print a row for each number of processes and precision, and what more processes give."""
     console.print(f"\nTraining: {result['workload']}, batch {result['batch']}", style="bold")
-    table = Table(box=SIMPLE_HEAD)
-    headings = ("processes", "threads", "precision", "samples/s", "resident", "plain", "/ resident", "/ plain", "/ peer", "samples/cpu s")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    speeds_of = ("samples\n/ s", "samples\n/ cpu s", "\nresident", "\nplain")
+    for heading in ("processes\nx threads", "\nprecision", *speeds_of, "/\nresident", "/\nplain", "/\npeer"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for own in result["layouts"]:
-        speeds = (f"{own[name]:,.0f}" for name in ("parquet", "resident", "plain"))
+        speeds = (f"{own[name]:,.0f}" for name in ("parquet", "cpu_parquet", "resident", "plain"))
         ratios = (own["ratio"], own["parquet"] / own["plain"], own["against_peer"])
         told = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-        table.add_row(str(own["processes"]), str(own["threads"]), own["precision"], *speeds, *told, f"{own['cpu_parquet']:,.0f}")
+        table.add_row(f"{own['processes']} x {own['threads']}", own["precision"], *speeds, *told)
     console.print(table)
     lines = [
         f"{own['processes']} processes / 1 process, one torch thread each, {own['precision']}: {own['parquet']:.2f} from parquet, "

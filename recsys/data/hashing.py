@@ -19,8 +19,9 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from recsys.data.arrow import integers, valid
 
 Words = NDArray[np.uint64]
 Rows = NDArray[np.signedinteger]
@@ -126,24 +127,6 @@ def _rows_of_integers(values: Words | NDArray[np.int64], buckets: int) -> Rows:
 
 def _whole(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-
-
-def integers(values: pa.Array) -> NDArray[np.int64] | Words:
-    """(N,) int64 (uint64 for uint64) of an Arrow array of integers or booleans; whatever the buffer holds where null."""
-    narrow = narrow_integers(values)
-    return narrow.view(np.uint64) if narrow.dtype == np.uint64 else narrow.astype(np.int64, copy=False)
-
-
-def narrow_integers(values: pa.Array) -> NDArray[np.integer]:
-    """(N,) integers in the type of an Arrow array of integers or booleans (uint8), without a copy where they are integers."""
-    if pa.types.is_boolean(values.type):
-        values = values.cast(pa.uint8())
-    return np.frombuffer(values.buffers()[1] or b"", values.type.to_pandas_dtype())[values.offset : values.offset + len(values)]
-
-
-def valid(values: pa.Array) -> NDArray[np.bool_]:
-    """(N,) whether each value of an Arrow array is there."""
-    return pc.is_valid(values).to_numpy(zero_copy_only=False)
 
 
 def blank(rows: Rows, values: pa.Array) -> Rows:

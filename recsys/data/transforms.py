@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from recsys import config_file
 from recsys.config import BinaryTask, DurationTask
 from recsys.config_file import load_config
-from recsys.data.arrow import floats, plain
+from recsys.data.arrow import floats, plain, valid
 from recsys.data.columns import Rows
-from recsys.data.hashing import valid
+from recsys.data.features.feature import turn
 from recsys.data.layout import Layout, label_needs, layout
 from recsys.data.ragged import Ids, Ragged
 from recsys.data.source import Need
@@ -61,12 +61,14 @@ class Transforms:
     def __call__(self, batch: pa.RecordBatch, where: str) -> Rows:
         """The rows of an Arrow batch; `where` names its file and row group in messages."""
         ids: dict[str, Ids] = {}
-        dense, first = np.empty((batch.num_rows, self.layout.width), np.float32), 0
+        # Column by column: written into rows, each would touch all of their memory.
+        columns, first = np.empty((self.layout.width, batch.num_rows), np.float32).T, 0
         for transform, keys, width in self._features:
             ids.update(zip(keys, transform.ids(batch, where), strict=True))
-            transform.fill(batch, where, dense[:, first : first + width])
+            transform.fill(batch, where, columns[:, first : first + width])
             first += width
-        masks = self._masks(batch)
+        dense, masks = np.empty(columns.shape, np.float32), self._masks(batch)
+        turn(columns, dense)
         return Rows(
             ids=[ids[slot.key] for slot in self.layout.slots],
             dense=dense,

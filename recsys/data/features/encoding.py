@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, PositiveInt, model_validator
 
-from recsys.data.arrow import fits, known, plain
+from recsys.data.arrow import fits, known, plain, stored, valid
 from recsys.data.features.embedding import Buckets, owner_of
 from recsys.data.features.feature import Tables
 from recsys.data.features.vocabulary import Vocabulary, VocabularyFile, VocabularyIndex
-from recsys.data.hashing import blank, hashed_rows, narrow_integers, row_type, valid
+from recsys.data.hashing import blank, hashed_rows, row_type
 from recsys.data.ragged import Ints
 from recsys.data.statistics import Measure, Statistics
 from recsys.errors import InputError
@@ -109,15 +109,14 @@ class _Identity:
 
     def __call__(self, values: pa.Array, where: str) -> Ints:
         values = plain(values)
-        ids, last = narrow_integers(values), self._offset + self._buckets - 1
+        ids, last = stored(values), self._offset + self._buckets - 1
         if len(ids) and (ids.min() < self._offset or ids.max() > last):  # or a null's place holds anything
             bad = valid(values) & ((ids < self._offset) | (ids > last))
             if bad.any():
                 self._refuse(int(ids[bad][0]), last, where)
         if self._offset:  # of the ids as they are, so that no narrow type overflows; where null the buffer may hold anything
             ids = ids.astype(np.int64, copy=False) - self._offset
-        rows = ids.astype(row_type(self._buckets))
-        rows += 1
+        rows = np.add(ids, 1, dtype=row_type(self._buckets), casting="unsafe")  # not in the ids' type, which may be too narrow
         return blank(rows, values)
 
     def _refuse(self, found: int, last: int, where: str) -> None:

@@ -15,6 +15,14 @@ from recsys.data.source import Need
 from recsys.data.statistics import Measure, Statistics
 from recsys.section import Name, Section
 
+BLOCK_ROWS = 1024
+
+
+def turn(source: NDArray[np.float32], target: NDArray[np.float32]) -> None:
+    """Copy (N, D) that lies row by row to where it lies column by column, or back, in blocks that stay in the second-level cache."""
+    for start in range(0, len(source), BLOCK_ROWS):
+        target[start : start + BLOCK_ROWS] = source[start : start + BLOCK_ROWS]
+
 
 @dataclass(frozen=True)
 class TableSpec:
@@ -56,7 +64,7 @@ class Transform:
         return []
 
     def fill(self, batch: pa.RecordBatch, where: str, dense: NDArray[np.float32]) -> None:
-        """Write its own columns of the batch's numbers, (N, width)."""
+        """Write its own columns of the batch's numbers, (N, width), which lie in memory column by column."""
 
 
 class FeatureSection(Section):

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.data.arrow import known
+from recsys.data.arrow import integers, known, valid
 from recsys.data.features.encoding import Encoding
-from recsys.data.hashing import valid
 from recsys.data.ragged import Ints, Ragged, places
 from recsys.errors import InputError
 
@@ -29,7 +28,7 @@ class Lists:
         """All elements of a list column, without a copy."""
         if pa.types.is_fixed_size_list(column.type):
             column = pc.cast(column, pa.list_(column.type.value_type))
-        offsets = column.offsets.to_numpy().astype(np.int64)
+        offsets = integers(column.offsets)
         values, lengths = column.values.slice(offsets[0], offsets[-1] - offsets[0]), np.diff(offsets)
         if column.null_count:
             lengths[~valid(column)] = 0

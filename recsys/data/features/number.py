@@ -121,15 +121,15 @@ class _Number(Transform):
             self._unknown = float(scaled(feature, pa.array([feature.default]), f"features: default of {feature.name!r}")[0])
 
     def fill(self, batch: pa.RecordBatch, where: str, dense: NDArray[np.float32]) -> None:
-        numbers = scaled(self._feature, batch.column(self._column), where)
-        unknown = np.isnan(numbers)
-        if unknown.any():
-            numbers = np.where(unknown, self._unknown, numbers)
+        column = batch.column(self._column)
+        numbers = scaled(self._feature, column, where)
+        if self._feature.missing:
+            dense[:, 1] = np.isnan(numbers)
+        if column.null_count or isinstance(column, pa.DictionaryArray):  # whose null may stand in the dictionary
+            numbers = np.where(np.isnan(numbers), self._unknown, numbers)
         if self._feature.standardise:
             numbers = numbers - self._mean  # not in place: without nulls these may be Arrow's own
             numbers /= self._deviation
         if self._feature.clip is not None:
-            numbers = np.minimum(np.maximum(numbers, -self._feature.clip), self._feature.clip)
+            numbers = np.clip(numbers, -self._feature.clip, self._feature.clip)
         dense[:, 0] = numbers
-        if self._feature.missing:
-            dense[:, 1] = unknown

@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveInt
 
-from recsys.data.arrow import floats, plain
-from recsys.data.features.feature import FeatureSection, Tables, Transform
+from recsys.data.arrow import floats, plain, stored
+from recsys.data.features.feature import FeatureSection, Tables, Transform, turn
 from recsys.data.features.lists import Lists, absent
 from recsys.data.source import Need
 from recsys.data.statistics import Statistics
@@ -52,7 +52,7 @@ class _Vector(Transform):
             )
         numbers = self._numbers(lists.laid()[0], where).reshape(-1, self._size)
         if not len(missing):
-            dense[:] = numbers
+            turn(numbers, dense)
             return
         there = np.ones(len(column), np.bool_)
         there[missing] = False
@@ -62,7 +62,7 @@ class _Vector(Transform):
         """The elements, without a copy where they are floats."""
         values = plain(values)
         narrow = pa.types.is_float32(values.type) and not values.null_count
-        numbers = values.to_numpy() if narrow else floats(values)
+        numbers = stored(values) if narrow else floats(values)
         if not np.isfinite(numbers).all():
             raise InputError(f"{where}, column {self._column!r}: a null, NaN or infinity in a list; write null for an unknown list")
         return numbers

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict
 
-from recsys.data.arrow import is_text
+from recsys.data.arrow import is_text, stored
 from recsys.data.hashing import Rows, Words, by_distinct, hash_integers, hash_strings, hash_values, row_type
 from recsys.data.ragged import Ints
 from recsys.data.source import Need
@@ -82,7 +82,7 @@ class VocabularyIndex:
         found = hashes[at] == wanted
         if text:
             same = pc.equal(self._values.take(pa.array(lines[at])).cast(distinct.type), distinct)
-            found &= same.fill_null(False).to_numpy(zero_copy_only=False)
+            found &= stored(same.fill_null(False)).view(np.bool_)
         return np.where(found, lines[at] + 1, 0).astype(row_type(self._buckets))
 
 

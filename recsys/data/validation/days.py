@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys.data.arrow import plain
-from recsys.data.hashing import integers
+from recsys.data.arrow import integers, plain
 from recsys.data.times import per_second
 
 DAY = 86_400  # seconds

@@ -10,8 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.config import BinaryTask, Task
-from recsys.data.arrow import floats, plain
-from recsys.data.hashing import valid
+from recsys.data.arrow import floats, plain, valid
 
 
 @dataclass

@@ -9,8 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.config import Task
-from recsys.data.arrow import floats, plain
-from recsys.data.hashing import valid
+from recsys.data.arrow import floats, plain, valid
 from recsys.data.validation.findings import Findings
 from recsys.data.validation.labels import positive_above
 from recsys.evaluation.binary import auc

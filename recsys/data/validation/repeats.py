@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.data.arrow import plain
-from recsys.data.hashing import hash_integers, hash_strings, integers, valid
+from recsys.data.arrow import integers, plain, valid
+from recsys.data.hashing import hash_integers, hash_strings
 
 _LIMIT = 1 << 23  # hashes kept: 64 MB
 _NULL = np.uint64(0x9AE16A3B2F90404F)

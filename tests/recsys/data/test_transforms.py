@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from test_hashing import hash_bytes, step
 
 from recsys.data.reader import Reader
 from recsys.data.statistics import Statistics
+from recsys.data.transforms import Transforms
 from recsys.errors import InputError
 
 LAYOUT = features(
@@ -174,6 +179,48 @@ def test_a_layout_without_ids_or_numbers_has_empty_parts(tmp_path: Path) -> None
     assert (numbers.sparse, numbers.sequence, numbers.dense.tolist()) == (None, None, [[-1.0], [1.0]])
     ids = read_one(tmp_path / "x.parquet", table, features({"kind": "id", "name": "user", "buckets": 5}), heads)
     assert ids.dense.shape == (2, 0)
+
+
+def test_numbers_whose_sum_is_infinite_are_finite_all_the_same(tmp_path: Path) -> None:
+    table = pa.table({"age": [1e308, 1e308, -1e308, 5e307], "click": [0, 1, 0, 1]})
+    raw = features({"kind": "number", "name": "age", "standardise": False, "clip": 4.0, "default": 0.0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        batch = read_one(tmp_path / "x.parquet", table, raw, tasks({"kind": "binary", "name": "ctr", "label": "click"}))
+    assert batch.dense.tolist() == [[4.0], [4.0], [-4.0], [4.0]]
+
+
+def test_a_number_may_hide_its_nulls_in_a_dictionary(tmp_path: Path) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, None], pa.int8()), pa.array([3.0, None]))
+    own = features({"kind": "number", "name": "age", "standardise": False, "default": -1.0, "missing": True})
+    transforms = Transforms(own, [], None, Statistics(features={}))
+    rows = transforms(pa.record_batch({"age": column}), "request")
+    assert rows.dense.tolist() == [[3.0, 0.0], [-1.0, 1.0], [3.0, 0.0], [-1.0, 1.0]]
+
+
+def test_batches_are_made_without_pandas(tmp_path: Path) -> None:
+    """Its import takes a good part of a second of every process."""
+    table = pa.table({"age": [1.0, None], "item": [1, None], "name": ["a", "b"], "tags": [[1], None], "click": [0, 1]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    code = f"""
+import sys
+from reading import data_config, features, tasks
+from recsys.data.reader import Reader
+from recsys.data.statistics import fit_statistics
+
+own = features(
+    {{"kind": "number", "name": "age", "missing": True}},
+    {{"kind": "id", "name": "item", "buckets": 5, "encoding": "identity"}},
+    {{"kind": "id", "name": "name", "buckets": 5}},
+    {{"kind": "ids", "name": "tags", "buckets": 5}},
+)
+statistics = fit_statistics([{str(tmp_path)!r}], own.features)
+reader = Reader([{str(tmp_path)!r}], data_config(), own, tasks({{"kind": "binary", "name": "ctr", "label": "click"}}), statistics)
+assert len(list(reader.epoch(0))) == 1
+sys.exit("pandas" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+    assert ran.returncode == 0
 
 
 GOOD = {
