@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from recsys.tracking.history import History
 
 # Okabe and Ito's colours, told apart with every kind of colour vision (Wong, Nature Methods 8, 441); yellow is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 _POINTS = 300  # of a curve; longer histories are drawn as means, with the range in a lighter band
-
-
-@dataclass(frozen=True)
-class History:
-    """What a training went through.
-
-    tasks: K names. steps: (S,) numbers of the steps that were noted. weights, losses: (S, K). evaluations: (step, metrics by
-    `TASK/METRIC`) of each evaluation.
-    contributions: (S, K) relative contributions, cosines: (S, K (K - 1) / 2) of the tasks' gradients, pair by pair as
-    itertools.combinations has them; None where they were not measured.
-    """
-
-    tasks: Sequence[str]
-    steps: ArrayLike
-    weights: ArrayLike
-    losses: ArrayLike
-    evaluations: Sequence[tuple[int, Mapping[str, float]]]
-    contributions: Sequence[Sequence[float | None]] = ()
-    cosines: Sequence[Sequence[float | None]] = ()
 
 
 def write_figures(history: History, folder: Path) -> list[Path]:

@@ -18,7 +18,6 @@ from recsys.distributed import process_group
 from recsys.errors import Stopped
 from recsys.evaluation.names import check_metric
 from recsys.tracking.access import check_access
-from recsys.tracking.figures import write_figures
 from recsys.tracking.tracker import Tracking
 from recsys.training import output as folder
 from recsys.training.assembly import build_trainer
@@ -146,6 +145,8 @@ def _result(trainer: Trainer, metrics: dict[str, float], output: Path, seconds: 
 def _draw(trainer: Trainer, output: Path) -> None:
     if not trainer.config.run.figures:
         return
+    from recsys.tracking.figures import write_figures  # matplotlib takes long to import, and one rank draws
+
     for path in write_figures(trainer.recording.history([task.name for task in trainer.config.tasks]), output / folder.FIGURES):
         trainer.parts.tracker.log_artifact(path, "figures")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.tracking.figures import History
+from recsys.tracking.history import History
 from recsys.training.report import for_machines
 from recsys.training.telemetry import cosine_names
 

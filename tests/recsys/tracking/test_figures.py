@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from recsys.tracking.figures import COLOURS, History, draw_auc, draw_equity, draw_losses, draw_weights, write_figures
+from recsys.tracking.figures import COLOURS, draw_auc, draw_equity, draw_losses, draw_weights, write_figures
+from recsys.tracking.history import History
 
 TASKS = ["ctr", "cvr", "dwell"]
 
