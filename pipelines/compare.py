@@ -159,7 +159,7 @@ def _report(study: Study, answer: Answer, given: Config, console: Console, track
     of = about(answer.record, [outcome.child.name for outcome in done])
     findings, files = report(done, given.tasks, of, study.folder.path)
     show(console, findings)
-    console.print(f"\nresults.json, results.csv, page.html and figures/ are in {study.folder.path}", highlight=False)
+    console.print(f"\nresults.json, .csv and .md, page.html and figures/ are in {study.folder.path}", highlight=False)
     if tracking:
         own = study.folder
         placed = [(path, None if path.parent == own.path else path.parent.name) for path in [*files, own.study, own.config]]

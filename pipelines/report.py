@@ -39,7 +39,7 @@ def report(
     with progress("comparing", len(outcomes) * len(tasks), console) as advance:
         findings, _ = make(outcomes, tasks, about(record, [outcome.child.name for outcome in outcomes]), study, advance)
     show(console, findings)
-    console.print(f"\nresults.json, results.csv, page.html and figures/ are in {study}", highlight=False)
+    console.print(f"\nresults.json, .csv and .md, page.html and figures/ are in {study}", highlight=False)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(study / JSON, json_file)

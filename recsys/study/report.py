@@ -13,6 +13,7 @@ from recsys.study.analysis.summarise import About, Budget, summarise
 from recsys.study.contestant import titled
 from recsys.study.figures import Course, Courses, course, write_figures
 from recsys.study.findings import Findings
+from recsys.study.markdown import write_markdown
 from recsys.study.outcome import Outcome
 from recsys.study.page import write_page
 from recsys.study.record import StudyRecord
@@ -24,7 +25,9 @@ PAGE, FIGURES = "page.html", "figures"
 def report(
     outcomes: Iterable[Outcome], tasks: Sequence[Task], of: About, folder: Path, advance: Callable[[], object] = lambda: None
 ) -> tuple[Findings, list[Path]]:
-    """Summarise a study and write `results.json`, `results.csv`, `page.html` and `figures/` into its `folder`. The findings, and the files.
+    """Summarise a study and write `results.json`, `.csv` and `.md`, `page.html` and `figures/` into its `folder`.
+
+    The findings, and the files.
 
     `advance` is called after each child and task. Raises InputError as `summarise`.
     """
@@ -34,7 +37,7 @@ def report(
     files = write_results(findings, folder)
     files += write_figures(findings, of_study, folder / FIGURES)
     write_page(findings, of_study, folder / PAGE)
-    return findings, [*files, folder / PAGE]
+    return findings, [*files, folder / PAGE, write_markdown(findings, folder)]
 
 
 def about(record: StudyRecord, done: Iterable[str]) -> About:

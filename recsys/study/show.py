@@ -36,10 +36,10 @@ def show(console: Console, findings: Findings) -> None:
     for group in findings.groups:
         title = f"{findings.study}, {group.architecture}: test split, mean ± standard deviation over seeds"
         console.print(f"\n{title}", style="bold", highlight=False, markup=False)
-        entries = sorted(group.entries, key=lambda entry: _order(entry.mean_rank))
+        entries = ranked(group.entries)
         for part in packed(names_of(entries), columns_of(group, entries, findings.tasks), console.width):
             console.print(_table(part))
-        console.print(_legend(group), style="dim", highlight=False, markup=False)
+        console.print(legend(group), style="dim", highlight=False, markup=False)
     for sentence in findings.conclusion:
         console.print(f"- {sentence}", highlight=False, markup=False)
     console.print(RULE, style="dim", highlight=False, markup=False)
@@ -51,6 +51,11 @@ def show(console: Console, findings: Findings) -> None:
         console.print(f"note: {note}", style="dim", highlight=False, markup=False)
     for warning in findings.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+
+
+def ranked(entries: Sequence[Entry]) -> list[Entry]:
+    """By mean rank, those without one last."""
+    return sorted(entries, key=lambda entry: math.inf if math.isnan(entry.mean_rank) else entry.mean_rank)
 
 
 def packed(names: Column, columns: Sequence[Column], width: int) -> list[list[Column]]:
@@ -137,7 +142,8 @@ def _verdicts(entry: Entry) -> str:
     return "\n".join(lines) or "◆ no task"
 
 
-def _legend(group: Group) -> str:
+def legend(group: Group) -> str:
+    """What the signs and ranks of a group's table mean."""
     parts = ["▲ better, ▼ worse, ◆ can't be told apart, after correction"]
     ranking = group.ranking
     if ranking.blocks:
@@ -184,7 +190,3 @@ def _short(value: float) -> str:
 
 def _p(value: float) -> str:
     return "–" if math.isnan(value) else "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0")
-
-
-def _order(rank: float) -> float:
-    return math.inf if math.isnan(rank) else rank

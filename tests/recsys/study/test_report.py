@@ -35,7 +35,7 @@ def test_an_unfinished_study_is_reported_with_what_it_lacks(
         assert number in said  # no digit is cut off
     assert "…" not in said and "Worse than equal beyond doubt" in said and "failed: emtl-mmoe-3" in said
     assert json.loads((folder.path / "results.json").read_text())["study"] == "demo"
-    assert {path.name for path in folder.path.iterdir()} >= {"results.csv", "page.html", "figures"}
+    assert {path.name for path in folder.path.iterdir()} >= {"results.csv", "results.md", "page.html", "figures"}
     assert {path.name for path in (folder.path / "figures").iterdir()} == {"delta_m.png", "trade_offs.png", "weights.png", "ranks.png"}
 
 
