@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.quiet import quieten
 from recsys.errors import InputError
+from recsys.quiet import quieten
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.quiet import quieten
 from pipelines.train import look_at_the_logs
 from recsys.errors import InputError, JobError, Stopped
+from recsys.quiet import quieten
 
 if TYPE_CHECKING:
     from rich.console import Console

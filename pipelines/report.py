@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.quiet import quieten
 from recsys.errors import InputError
+from recsys.quiet import quieten
 
 
 def report(

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from pipelines.quiet import quieten
+from recsys.quiet import quieten
 
 
 def score_request(file: Path) -> None:

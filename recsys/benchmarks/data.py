@@ -27,6 +27,7 @@ from recsys.data.reader import Reader
 from recsys.data.source import Source, open_source
 from recsys.data.statistics import Statistics, fit_statistics
 from recsys.memory import keep_freed_memory
+from recsys.quiet import quieten
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _curve(settings: Settings, config: Config, learned: Statistics, source: Sour
 
 
 def _in_a_fresh_process(config: Config, learned: Statistics, files: Sequence[str]) -> Memory:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with multiprocessing.get_context("spawn").Pool(1, quieten) as pool:
         return pool.apply(_memory, (_reading(config, train=list(files)), learned))
 
 

@@ -29,6 +29,7 @@ from recsys.data.batch import Batch
 from recsys.data.listing import expand
 from recsys.data.stores import PATIENCE
 from recsys.distributed import World, process_group
+from recsys.quiet import quieten
 from recsys.training.assembly import build_trainer
 from recsys.training.launcher import launch
 from recsys.training.trainer import Trainer
@@ -217,5 +218,6 @@ def _timed(world: World, rows: int, steps: Iterable[Callable[[], object]]) -> tu
 
 
 if __name__ == "__main__":
+    quieten()
     path, result, threads, *overrides = sys.argv[1:]
     worker(load_config(Path(path), overrides), Path(result), int(threads))

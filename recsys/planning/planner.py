@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,12 +27,6 @@ from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingBagCo
 from recsys.config import ShardingConfig
 from recsys.planning.devices import Devices
 from recsys.planning.sharding import make_constraints
-
-# What TorchRec says at every start about its own use of PyTorch is nothing that a person could mend.
-for _logger in ("torchrec", "torch.fx._symbolic_trace"):
-    logging.getLogger(_logger).setLevel(logging.ERROR)
-for _message in ("HeuristicalStorageReservation is known", "`broadcast_buffers` is deprecated", "Please use DTensor"):
-    warnings.filterwarnings("ignore", _message, FutureWarning)
 
 STATE = 4  # bytes that row-wise Adagrad keeps for each row of a shard
 UNLIMITED = 1 << 60
