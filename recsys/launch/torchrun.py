@@ -1,4 +1,7 @@
-"""`python -m recsys.launch.torchrun`: torchrun that ends with one line and an exit code by which a scheduler can tell what to do next."""
+"""`python -m recsys.launch.torchrun`: torchrun that ends with one line and an exit code by which a scheduler can tell what to do next.
+
+It doesn't start workers again that ended with bad input: they would end with it again.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,13 @@ def main() -> None:
     torchrun itself ends with 1 and a traceback whatever its workers ended with. Here it is what the worker that failed first said, and the
     exit code of that: 2 for bad input, 75 for a job that can go on, else 1. So it is for machines that didn't find each other.
     """
+    from torch.distributed.launcher import api
     from torch.distributed.run import parse_args, run
 
+    from recsys.launch.elastic import Agent
     from recsys.training.launcher import exit_code, headline, silence_agent
 
+    vars(api)["LocalElasticAgent"] = Agent  # torchrun has no option for another one
     options = parse_args(None)
     silence_agent()  # what it would say of a failure is said below
     try:

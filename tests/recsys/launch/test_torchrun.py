@@ -10,13 +10,22 @@ import time
 from pathlib import Path
 
 TELLS = """import sys
-from recsys.errors import Stopped
+from recsys import errors
 from recsys.training.launcher import exit_code, report_failure
-error = Stopped("at step 7")
+kind, told, attempts = sys.argv[1:]
+open(attempts, "a").write("x")
+error = getattr(errors, kind)(told)
 report_failure(error)
 sys.exit(exit_code(error))"""
+
+
+def teller(kind: str, told: str, attempts: Path) -> list[str]:
+    """A worker that ends with such an error, and leaves a letter in a file."""
+    return [sys.executable, "-c", TELLS, kind, told, str(attempts)]
+
+
 ENDS = [  # a worker -> exit code, line
-    ([sys.executable, "-c", TELLS], 75, "stopped: at step 7"),
+    (teller("Stopped", "at step 7", Path(os.devnull)), 75, "stopped: at step 7"),
     (["sh", "-c", "kill -9 $$$$"], 1, "failed: rank 0 was killed by SIGKILL (out of memory?); --resume goes on from the last checkpoint"),
 ]
 
@@ -48,3 +57,12 @@ def test_what_became_of_an_agent_is_told_in_a_line_and_an_exit_code(tmp_path: Pa
     assert "\nfailed: of 2 machines not all came to localhost:0 in time; " in "\n" + lonely.communicate(timeout=60)[1]
     assert "\nfailed: 127.0.0.1:9 can't be reached: the first machine isn't up" in lost.communicate(timeout=60)[1]
     assert lonely.returncode == lost.returncode == 1
+
+
+def test_bad_input_is_not_tried_again(tmp_path: Path) -> None:
+    agents = {
+        kind: start("--standalone", "--max-restarts=2", *teller(kind, "so it is", tmp_path / kind)) for kind in ("InputError", "JobError")
+    }
+    ended = {kind: (agent.communicate(timeout=120)[1], agent.returncode) for kind, agent in agents.items()}
+    assert ended == {"InputError": ("error: so it is\n", 2), "JobError": ("failed: so it is\n", 1)}
+    assert {kind: len((tmp_path / kind).read_text()) for kind in agents} == {"InputError": 1, "JobError": 3}
