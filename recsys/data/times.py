@@ -13,14 +13,30 @@ from recsys.data.source import SourceFile
 
 # Seconds, milliseconds, microseconds and nanoseconds since 1970 can't be taken for each other: each is of the years 1973 to 5138.
 _LARGEST_SECONDS = 1e11
+_FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_231  # written as numbers
 
 
 def seconds_since_1970(times: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,) seconds of (n,) integers or floats (seconds, ms, us or ns since 1970, told apart by their size), or of numpy's datetimes."""
+    """(n,) seconds of (n,) integers or floats (days such as 20220425; seconds, ms, us or ns since 1970, told apart by their size), or of
+    numpy's datetimes. NaN stays."""
     if times.dtype.kind == "M":
         return times.astype("datetime64[ns]").astype(np.int64) / 1e9
     numbers = times.astype(np.float64)
-    return numbers / per_second(float(np.nanmax(np.abs(numbers), initial=0.0)))
+    known = np.isfinite(numbers)
+    begins = beginnings_of_days(numbers[known].astype(np.int64))
+    if begins is None:
+        return numbers / per_second(float(np.abs(numbers[known]).max(initial=0.0)))
+    numbers[known] = begins
+    return numbers
+
+
+def beginnings_of_days(numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """(n,) seconds since 1970 at which days such as 20220425 begin in UTC; None unless all of the (n,) numbers can be days."""
+    if not len(numbers) or not _FIRST_DAY <= numbers.min() <= numbers.max() <= _LAST_DAY:
+        return None
+    months = (numbers // 10_000 - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (numbers // 100 % 100 - 1)
+    days = months.astype("datetime64[D]") + (numbers % 100 - 1)
+    return days.astype("datetime64[s]").astype(np.int64)
 
 
 def per_second(largest: float) -> int:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.data.arrow import integers, plain
-from recsys.data.times import per_second
+from recsys.data.times import beginnings_of_days, per_second
 
 DAY = 86_400  # seconds
 _PARTITION = re.compile(r"/(?:date|day|dt|ds)=(\d{4})-?(\d{2})-?(\d{2})(?:/|$)")
@@ -40,11 +40,8 @@ def seconds(values: pa.Array) -> NDArray[np.int64] | None:
 
 def seconds_of_integers(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) seconds since 1970 of (N,) integers, whose unit is told by their size."""
-    largest = int(numbers.max(initial=0))
-    if 19_000_101 <= largest <= 21_001_231 and int(numbers.min(initial=largest)) >= 19_000_101:
-        days = (numbers // 10_000 - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (numbers // 100 % 100 - 1)
-        return (days.astype("datetime64[D]") + (numbers % 100 - 1)).astype("datetime64[s]").astype(np.int64)
-    return numbers // per_second(largest)
+    begins = beginnings_of_days(numbers)
+    return numbers // per_second(int(numbers.max(initial=0))) if begins is None else begins
 
 
 def day_numbers(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
