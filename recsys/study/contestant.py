@@ -65,8 +65,8 @@ def known_options(strategy: str) -> list[str]:
 
 
 def parse_strategies(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """`emtl,equal,emtl:regularizer=chi2:rho=0.1,single,tuned` or `all`. Raises InputError for what isn't known."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    """`emtl,equal,fixed:weights=[1,2,3],single,tuned` or `all`. Raises InputError for what isn't known."""
+    words = [word.strip() for word in re.split(r",(?![^\[]*\])", text) if word.strip()]  # not at commas within a list
     known = [*emtl.names(), SINGLE, TUNED]
     if ALL in words:
         # `fixed` without weights is `equal`; with good ones it is `tuned`.

@@ -33,6 +33,7 @@ def test_a_grid_gives_each_the_options_that_it_knows() -> None:
 
 def test_a_number_with_an_exponent_is_a_number() -> None:
     assert parse_strategies("famo:lr=1e-3") == [("famo", {"mto.lr": 0.001})]
+    assert parse_strategies("equal,fixed:weights=[1,2.5,3],nash") == [("equal", {}), ("fixed", {"mto.weights": [1, 2.5, 3]}), ("nash", {})]
     assert parse_grid(["train.dense.learning_rate=1e-3,0.002"], FIELD) == {"train.dense.learning_rate": [0.001, 0.002]}
 
 
