@@ -76,9 +76,9 @@ def print_data(console: Console, result: dict[str, Any]) -> None:
 def print_training(console: Console, result: dict[str, Any]) -> None:
     """Print a row for each number of processes and precision, and what more processes give."""
     console.print(f"\nTraining: {result['workload']}, batch {result['batch']}", style="bold")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     speeds_of = ("samples\n/ s", "samples\n/ cpu s", "\nresident", "\nplain")
-    for heading in ("processes\nx threads", "\nprecision", *speeds_of, "/\nresident", "/\nplain", "/\npeer"):
+    for heading in ("ranks x\nthreads", "\ntype", *speeds_of, "/\nresident", "/\nplain", "/\npeer"):
         table.add_column(heading, justify="right", no_wrap=True)
     for own in result["layouts"]:
         speeds = (f"{own[name]:,.0f}" for name in ("parquet", "cpu_parquet", "resident", "plain"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,15 +14,15 @@ from torchrec import KeyedJaggedTensor
 from recsys.data import ragged
 from recsys.data.batch import Batch
 from recsys.data.features.feature import Slot
-from recsys.data.layout import Layout
-from recsys.data.ragged import Ids, Ints, flat, flat_weights, lengths_of
+from recsys.data.layout import Layout, runs_of
+from recsys.data.ragged import Block, Ints, Ragged
 
 
 @dataclass(frozen=True)
 class Rows:
-    """N rows: ids of each slot of the layout, in its order, and the other parts of a Batch, (N, D), (N, K), (N, K), (N,)."""
+    """N rows: ids of each of the layout's runs, in its order, and the other parts of a Batch, (N, D), (N, K), (N, K), (N,)."""
 
-    ids: list[Ids]
+    ids: list[Block]
     dense: NDArray[np.float32]
     labels: NDArray[np.float32]
     masks: NDArray[np.bool_]
@@ -32,7 +33,8 @@ class Rows:
 
     def __getitem__(self, rows: slice) -> Rows:
         """Consecutive rows, without a copy."""
-        return Rows([ids[rows] for ids in self.ids], self.dense[rows], self.labels[rows], self.masks[rows], self.weights[rows])
+        ids = [block[rows] if isinstance(block, Ragged) else block[:, rows] for block in self.ids]
+        return Rows(ids, self.dense[rows], self.labels[rows], self.masks[rows], self.weights[rows])
 
     def take(self, order: Ints) -> Rows:
         """Rows in another order."""
@@ -52,12 +54,12 @@ def to_batch(parts: Sequence[Rows], layout: Layout) -> Batch:
     dense, labels, masks, weights = (
         torch.from_numpy(np.concatenate([getattr(part, name) for part in parts])) for name in ("dense", "labels", "masks", "weights")
     )
-    pooled, weighted, unpooled = len(layout.pooled), len(layout.weighted), len(layout.unpooled)
+    blocks = zip(*(part.ids for part in parts), strict=True)
     return Batch(
-        sparse=_keyed(layout.pooled, 0, parts),
-        weighted=_keyed(layout.weighted, pooled, parts),
-        sequence=_keyed(layout.unpooled, pooled + weighted, parts),
-        managed=_keyed(layout.managed, pooled + weighted + unpooled, parts),
+        sparse=_keyed(layout.pooled, blocks),
+        weighted=_keyed(layout.weighted, blocks),
+        sequence=_keyed(layout.unpooled, blocks),
+        managed=_keyed(layout.managed, blocks),
         dense=dense,
         labels=labels,
         masks=masks,
@@ -65,22 +67,37 @@ def to_batch(parts: Sequence[Rows], layout: Layout) -> Batch:
     )
 
 
-def _keyed(own: Sequence[Slot], first: int, parts: Sequence[Rows]) -> KeyedJaggedTensor | None:
-    """The ids of consecutive slots, int64, with int32 lengths; the counts by key spare the device a synchronisation."""
+def _keyed(own: Sequence[Slot], blocks: Iterator[Sequence[Block]]) -> KeyedJaggedTensor | None:
+    """The ids of a part's slots, int64, with int32 lengths; the counts by key spare the device a synchronisation.
+
+    blocks: of each run of slots those of all parts, of which the part's own are taken.
+    """
     if not own:
         return None
-    slots = range(first, first + len(own))
-    values = [[flat(part.ids[slot]) for part in parts] for slot in slots]
-    ones = np.ones(sum(map(len, parts)), np.int32)
-    lengths = [piece for slot in slots for piece in lengths_of([part.ids[slot] for part in parts]) or [ones]]
-    counts = [sum(map(len, pieces)) for pieces in values]
+    lengths, counts, weights, values = [], [], [], []
     weighted = any(slot.weighted for slot in own)
+    for run in runs_of(own):
+        pieces = next(blocks)
+        ragged = [piece for piece in pieces if isinstance(piece, Ragged)]
+        if ragged:
+            values += [piece.flat for piece in ragged]
+            lengths += [piece.lengths for piece in ragged]
+            counts.append(sum(len(piece.flat) for piece in ragged))
+            weights += [piece.flat_weights for piece in ragged] if weighted else []
+        else:
+            ids = np.concatenate(cast(Sequence[Ints], pieces), axis=1)
+            values.append(ids.ravel())
+            lengths.append(np.ones(ids.size, np.int32))
+            counts += [ids.shape[1]] * len(run)
+            weights += [np.ones(ids.size, np.float32)] if weighted else []
+    keys = [slot.key for slot in own]
+    stacked = np.concatenate(lengths)
     return KeyedJaggedTensor(
-        keys=[slot.key for slot in own],
-        values=torch.from_numpy(np.concatenate([piece for pieces in values for piece in pieces], dtype=np.int64)),
-        weights=torch.from_numpy(np.concatenate([flat_weights(part.ids[slot]) for slot in slots for part in parts])) if weighted else None,
-        lengths=torch.from_numpy(np.concatenate(lengths)),
-        stride=len(ones),
+        keys=keys,
+        values=torch.from_numpy(np.concatenate(values, dtype=np.int64)),
+        weights=torch.from_numpy(np.concatenate(weights)) if weighted else None,
+        lengths=torch.from_numpy(stacked),
+        stride=len(stacked) // len(keys),
         length_per_key=counts,
         offset_per_key=np.cumsum([0, *counts]).tolist(),
     )

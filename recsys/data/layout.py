@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from recsys.config import Task
 from recsys.data.features import Feature, SequenceFeature
@@ -37,6 +38,11 @@ class Layout:
         return [*self.pooled, *self.weighted, *self.unpooled, *self.managed]
 
     @property
+    def runs(self) -> list[list[Slot]]:
+        """All keys, part by part: those with exactly one id a row together where they follow each other, each other one alone."""
+        return [run for part in (self.pooled, self.weighted, self.unpooled, self.managed) for run in runs_of(part)]
+
+    @property
     def width(self) -> int:
         """Columns of `Batch.dense`."""
         return sum(feature.width for feature in self.features)
@@ -49,6 +55,11 @@ class Layout:
     def tables_of(self, slots: Iterable[Slot]) -> list[TableSpec]:
         """The tables that some slots use, each once."""
         return [self.tables[name] for name in dict.fromkeys(slot.table for slot in slots)]
+
+
+def runs_of(slots: Iterable[Slot]) -> list[list[Slot]]:
+    """The runs of a part."""
+    return [list(run) for _, run in groupby(slots, lambda slot: "" if slot.max_length is None else slot.key)]
 
 
 def layout(features: Iterable[Feature]) -> Layout:

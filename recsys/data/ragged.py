@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ class Ragged:
 
 Ids = Ints | Ragged
 """Ids of N rows: an (N,) array has exactly one a row."""
+Block = Ints | Ragged
+"""Ids of N rows: a (C, N) array has those of C columns with exactly one a row."""
 
 
 def places(starts: Ints, offsets: Ints) -> Ints:
@@ -55,11 +58,11 @@ def places(starts: Ints, offsets: Ints) -> Ints:
     return laid
 
 
-def take(columns: Sequence[Ids], order: Ints) -> list[Ids]:
-    """The rows of each column in another order. Lists that share their offsets, as the items of a sequence do, are gathered at once."""
-    taken: list[Ids] = [ids if isinstance(ids, Ragged) else ids[order] for ids in columns]
+def take(blocks: Sequence[Block], order: Ints) -> list[Block]:
+    """The rows of each block in another order. Lists that share their offsets, as the items of a sequence do, are gathered at once."""
+    taken: list[Block] = [ids if isinstance(ids, Ragged) else ids.take(order, axis=1) for ids in blocks]
     groups: dict[int, dict[int, Ragged]] = {}
-    for place, ids in enumerate(columns):
+    for place, ids in enumerate(blocks):
         if isinstance(ids, Ragged):
             groups.setdefault(id(ids.offsets), {})[place] = ids
     for group in groups.values():
@@ -82,35 +85,19 @@ def _take_together(group: Sequence[Ragged], order: Ints) -> list[Ragged]:
     return [Ragged(next(moved), offsets, None if own.weights is None else next(moved)) for own in group]
 
 
-def flat(ids: Ids) -> Ints:
-    """The ids of all rows, end to end."""
-    return ids.flat if isinstance(ids, Ragged) else ids
-
-
-def flat_weights(ids: Ids) -> NDArray[np.float32]:
-    """The weight of each id; 1 where none were given."""
-    return ids.flat_weights if isinstance(ids, Ragged) else np.ones(len(ids), np.float32)
-
-
-def lengths_of(parts: list[Ids]) -> list[NDArray[np.int32]]:
-    """The lengths of each part; none when they are single ids."""
-    return [part.lengths for part in parts if isinstance(part, Ragged)]
-
-
-def join(parts: Sequence[Sequence[Ids]]) -> list[Ids]:
-    """All rows of the parts, in their order, column by column. Columns that share their offsets still do."""
+def join(parts: Sequence[Sequence[Block]]) -> list[Block]:
+    """All rows of the parts, in their order, block by block. Lists that share their offsets still do."""
     shared: dict[tuple[int, ...], Ints] = {}
-    return [_join_column(list(column), shared) for column in zip(*parts, strict=True)]
+    return [_join_block(list(blocks), shared) for blocks in zip(*parts, strict=True)]
 
 
-def _join_column(parts: list[Ids], shared: dict[tuple[int, ...], Ints]) -> Ids:
-    values = np.concatenate([flat(part) for part in parts])
+def _join_block(parts: list[Block], shared: dict[tuple[int, ...], Ints]) -> Block:
     ragged = [part for part in parts if isinstance(part, Ragged)]
     if not ragged:
-        return values
+        return np.concatenate(cast(list[Ints], parts), axis=1)
     key = tuple(id(part.offsets) for part in ragged)
     if key not in shared:
-        shared[key] = np.concatenate([[0], np.cumsum(np.concatenate(lengths_of(parts)), dtype=np.int64)])
+        shared[key] = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in ragged]), dtype=np.int64)])
     weighted = any(part.weights is not None for part in ragged)
     weights = np.concatenate([part.flat_weights for part in ragged]) if weighted else None
-    return Ragged(values, shared[key], weights)
+    return Ragged(np.concatenate([part.flat for part in ragged]), shared[key], weights)

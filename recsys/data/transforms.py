@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from recsys.data.arrow import floats, plain, valid
 from recsys.data.columns import Rows
 from recsys.data.features.feature import turn
 from recsys.data.layout import Layout, label_needs, layout
-from recsys.data.ragged import Ids, Ragged
+from recsys.data.ragged import Block, Ids, Ints, Ragged
 from recsys.data.source import Need
 from recsys.data.statistics import FILE_NAME, Statistics
 from recsys.errors import InputError
@@ -38,7 +39,7 @@ class Transforms:
             (feature.transform(layout.tables, statistics), [slot.key for slot in feature.slots()], feature.width)
             for feature in layout.features
         ]
-        self._tasks, self._weight = list(tasks), weight
+        self._runs, self._tasks, self._weight = layout.runs, list(tasks), weight
 
     @property
     def needs(self) -> list[Need]:
@@ -54,7 +55,7 @@ class Transforms:
     def padding(self) -> Rows:
         """One row that counts for nothing: missing ids, empty lists, no label, weight 0."""
         none = Ragged(np.zeros(0, np.int64), np.zeros(2, np.int64))
-        ids: list[Ids] = [np.zeros(1, np.int64) if slot.max_length is None else none for slot in self.layout.slots]
+        ids: list[Block] = [np.zeros((len(run), 1), np.int64) if run[0].max_length is None else none for run in self._runs]
         dense, labels = np.zeros((1, self.layout.width), np.float32), np.zeros((1, len(self._tasks)), np.float32)
         return Rows(ids, dense, labels, labels > 0, np.zeros(1, np.float32))
 
@@ -70,7 +71,7 @@ class Transforms:
         dense, masks = np.empty(columns.shape, np.float32), self._masks(batch)
         turn(columns, dense)
         return Rows(
-            ids=[ids[slot.key] for slot in self.layout.slots],
+            ids=[_block([ids[slot.key] for slot in run]) for run in self._runs],
             dense=dense,
             labels=self._labels(batch, masks, where),
             masks=masks,
@@ -139,6 +140,11 @@ def load_transforms(run_folder: Path, *, labels: bool = True) -> Transforms:
     """
     config, statistics = load_config(run_folder / config_file.FILE_NAME), Statistics.load(run_folder / FILE_NAME)
     return Transforms(layout(config.features), config.tasks if labels else [], config.data.weight if labels else None, statistics)
+
+
+def _block(run: list[Ids]) -> Block:
+    """The ids of a run of slots."""
+    return run[0] if isinstance(run[0], Ragged) else np.stack(cast(list[Ints], run))
 
 
 def _refuse(values: NDArray[np.float64], good: NDArray[np.bool_], where: str, rule: str) -> None:

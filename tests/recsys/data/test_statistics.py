@@ -124,7 +124,7 @@ def test_equally_many_rows_fall_into_each_interval(tmp_path: Path) -> None:
     write(tmp_path, [1.0] * 1000, paid, 3, 70)
     bucket = features({"kind": "bucket", "name": "paid", "quantiles": 10})
     own = Transforms(bucket, [], None, fit_statistics([str(tmp_path)], bucket.features))
-    rows = own(pa.RecordBatch.from_pydict({"paid": paid}), "log").ids[0]
+    rows = own(pa.RecordBatch.from_pydict({"paid": paid}), "log").ids[0][0]
     assert np.bincount(rows).tolist() == [0, 500, 100, 100, 100, 100, 100]
 
 

@@ -53,10 +53,11 @@ def read(own: Transforms, columns: dict[str, pa.Array], cuts: Sequence[int] = ()
 def as_lists(own: Transforms, rows: Rows) -> tuple[dict[str, list[Any]], np.ndarray]:
     """Rows as plain lists."""
     found: dict[str, list[Any]] = {}
-    for slot, ids in zip(own.layout.slots, rows.ids, strict=True):
+    for run, ids in zip(own.layout.runs, rows.ids, strict=True):
         if not isinstance(ids, Ragged):
-            found[slot.key] = ids.tolist()
+            found |= {slot.key: column.tolist() for slot, column in zip(run, ids, strict=True)}
             continue
+        (slot,) = run
         pieces = [slice(first, last) for first, last in pairwise(ids.offsets)]
         found[slot.key] = [ids.values[piece].tolist() for piece in pieces]
         if slot.weighted:

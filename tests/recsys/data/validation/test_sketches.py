@@ -30,9 +30,9 @@ def test_different_values_within_three_standard_errors(count: int) -> None:
 @given(st.integers(2, 500), st.integers(1, 500), st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
 def test_the_share_of_collisions_is_what_drawing_buckets_gives(distinct: int, buckets: int, seed: int) -> None:
-    draws = np.random.default_rng(seed).integers(0, buckets, (200, distinct))
+    draws = np.random.default_rng(seed).integers(0, buckets, (10_000 // distinct, distinct))
     shared = np.mean([(np.bincount(row, minlength=buckets)[row] > 1).mean() for row in draws])
-    assert collision_share(distinct, buckets) == pytest.approx(shared, abs=0.08)
+    assert collision_share(distinct, buckets) == pytest.approx(shared, abs=0.04)  # more than five of its standard errors
 
 
 @given(st.lists(st.integers(0, 300), max_size=400), st.lists(st.integers(0, 300), max_size=400), st.integers(1, 400))
