@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from recsys.config import Task
+from recsys.evaluation.compare.plan import DECIDING
 from recsys.evaluation.comparison import Verdict
+from recsys.evaluation.names import higher_is_better
 from recsys.files import read_model, write_whole
 
 FIGURES = ("seconds_per_step", "cpu_seconds_per_step", "samples_per_second", "peak_memory", "conflict", "contribution_variance")
@@ -29,6 +32,12 @@ class StudyTask(_Part):
     kind: Literal["binary", "duration"]
     metric: str
     higher_is_better: bool
+
+
+def study_task(task: Task) -> StudyTask:
+    """A configured task with its deciding metric."""
+    metric = DECIDING[task.kind]
+    return StudyTask(name=task.name, kind=task.kind, metric=metric, higher_is_better=higher_is_better(metric))
 
 
 class Spread(_Part):

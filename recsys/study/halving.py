@@ -20,10 +20,10 @@ def shares(fraction: float, factor: float) -> list[float]:
     return found
 
 
-def kept(values: Sequence[float], sign: int, factor: float) -> list[int]:
+def kept(values: Sequence[float], factor: float) -> list[int]:
     """Places of the best 1 / factor of the values, at least one, in their order; one that failed (NaN) is kept by no means."""
     there = [place for place, value in enumerate(values) if not math.isnan(value)]
-    best = sorted(there, key=lambda place: -sign * values[place])[: math.ceil(len(values) / factor)]
+    best = sorted(there, key=lambda place: -values[place])[: math.ceil(len(values) / factor)]
     return sorted(best)
 
 
@@ -38,18 +38,18 @@ def halve(search: Search, arms: Sequence[Arm], sample: Callable[[float], Path], 
     for number, share in enumerate(shares(fraction, factor)):
         stage = f"{ROUND}{number}"
         values = search.try_out(alive, stage, str(sample(share)), effort=share)
-        left = [alive[place] for place in kept(values, search.sign, factor)]
+        left = [alive[place] for place in kept(values, factor)]
         for arm in alive:
             if not any(other.line is arm.line for other in left):
                 arm.line.dropped = stage
         alive = left
-    return [*references, *_best_of_each_line(alive, search.sign)]
+    return [*references, *_best_of_each_line(alive)]
 
 
-def _best_of_each_line(arms: Sequence[Arm], sign: int) -> list[Arm]:
+def _best_of_each_line(arms: Sequence[Arm]) -> list[Arm]:
     best: dict[int, tuple[float, Arm]] = {}
     for arm in arms:
         value = next((trial.value for trial in reversed(arm.line.trials) if trial.setting == dict(arm.setting)), 0.0)
-        if id(arm.line) not in best or sign * value > sign * best[id(arm.line)][0]:
+        if id(arm.line) not in best or value > best[id(arm.line)][0]:
             best[id(arm.line)] = value, arm
     return [arm for _, arm in best.values()]

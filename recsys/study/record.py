@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class Trial(_Part):
-    """A setting that was tried on valid. value: mean of the study's metric over the search seeds; null where a training failed."""
+    """A setting that was tried on valid. value: mean gain (`log_gain`) over the search seeds; null where a training failed."""
 
     setting: dict[str, Any]
     value: Number
@@ -69,14 +69,14 @@ class Failed(_Part):
 class StudyRecord(_Part):
     """One study.
 
-    metric: by which settings are chosen on valid, as each checkpoint is. seeds: of what is reported. search_seeds: of the trials, none of
-    them among `seeds` unless the command said so.
+    metric: by which settings are chosen on valid. seeds: of what is reported. search_seeds: of the trials, none of them among `seeds`
+    unless the command said so.
     """
 
     name: str
     command: str
     created: str
-    metric: str
+    metric: str = "log_gain"
     seeds: list[int]
     search_seeds: list[int]
     grid: dict[str, list[Any]]

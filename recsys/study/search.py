@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recsys.evaluation.names import higher_is_better
+from recsys.study.analysis.delta_m import log_gain
 from recsys.study.child import SEARCH, TUNED, Child
 from recsys.study.contestant import Contestant, Grid
+from recsys.study.findings import StudyTask
 from recsys.study.outcome import Outcome
 from recsys.study.record import Line, StudyRecord, Trial
 from recsys.study.tuning import Space, tune
@@ -30,9 +31,10 @@ class Arm:
 class Search:
     """Trains settings with every search seed, and notes in the record what came of it and what it cost."""
 
-    def __init__(self, run: Callable[[Sequence[Child]], list[Outcome]], record: StudyRecord, save: Callable[[], None]) -> None:
-        self._run, self._record, self._save = run, record, save
-        self.sign = 1 if higher_is_better(record.metric) else -1
+    def __init__(
+        self, run: Callable[[Sequence[Child]], list[Outcome]], record: StudyRecord, tasks: Sequence[StudyTask], save: Callable[[], None]
+    ) -> None:
+        self._run, self._record, self._tasks, self._save = run, record, tasks, save
 
     def by_grid(self, arms: Sequence[Arm]) -> None:
         """Try the settings of lines that have several, and choose each line's best; where there is only one it is chosen untried."""
@@ -45,21 +47,20 @@ class Search:
             self.choose(line)
         self._save()
 
-    def tuned(
-        self, contestant: Contestant, line: Line, grid: Grid, tasks: Sequence[str], trials: int, between: tuple[float, float]
-    ) -> None:
+    def tuned(self, contestant: Contestant, line: Line, grid: Grid, trials: int, between: tuple[float, float]) -> None:
         """Try fixed weights, and with them what the grid says of other sections, as Optuna proposes."""
 
         def values(settings: Sequence[Setting]) -> list[float]:
             return self.try_out([Arm(contestant, line, setting) for setting in settings], SEARCH)
 
         choices = {key: grid[key] for key in grid if contestant.knows(key)}
-        tune(Space(tasks, between, choices, contestant.given), trials, self.sign > 0, self._record.search_seeds[0], values)
+        space = Space([task.name for task in self._tasks], between, choices, contestant.given)
+        tune(space, trials, self._record.search_seeds[0], values)
         self.choose(line)
         self._save()
 
     def try_out(self, arms: Sequence[Arm], stage: str, sample: str = "", effort: float = 1.0) -> list[float]:
-        """Each arm's mean of the metric over the search seeds, NaN where a training failed. sample: file of the rows that are trained on.
+        """Each arm's mean gain on valid over the search seeds, NaN where a training failed. sample: file of the rows that are trained on.
 
         effort: of a training, in trainings on the whole log.
         """
@@ -68,7 +69,7 @@ class Search:
         outcomes = {outcome.child.name: outcome for outcome in self._run([child for group in children for child in group])}
         values = []
         for arm, group in zip(arms, children, strict=True):
-            found = [outcomes[child.name].metrics[f"valid/{self._record.metric}"] for child in group if child.name in outcomes]
+            found = [self._gain(outcomes[child.name]) for child in group if child.name in outcomes]
             values.append(sum(found) / len(found) if len(found) == len(group) else math.nan)
             arm.line.trials.append(Trial(setting=dict(arm.setting), value=values[-1], stage=stage))
             arm.line.search_trainings += len(group)
@@ -82,9 +83,14 @@ class Search:
             [trial for trial in line.trials if trial.stage == line.trials[-1].stage and not math.isnan(trial.value)] if line.trials else []
         )
         if last:
-            line.chosen = dict(max(last, key=lambda trial: self.sign * trial.value).setting)
+            line.chosen = dict(max(last, key=lambda trial: trial.value).setting)
         else:
             line.dropped = ALL_FAILED
+
+    def _gain(self, outcome: Outcome) -> float:
+        """In the metrics that the study reports."""
+        metrics = [outcome.metrics.get(f"valid/{task.name}/{task.metric}", math.nan) for task in self._tasks]
+        return float(log_gain(metrics, [task.higher_is_better for task in self._tasks]))
 
 
 def is_tuned(contestant: Contestant) -> bool:

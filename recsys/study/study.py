@@ -21,6 +21,7 @@ from recsys.files import write_whole
 from recsys.study.child import FINAL
 from recsys.study.contestant import Contestant, contestants, parse_grid, parse_strategies, titled
 from recsys.study.executor import Executor, LocalProcesses
+from recsys.study.findings import study_task
 from recsys.study.folder import STATISTICS, StudyFolder
 from recsys.study.halving import halve, shares
 from recsys.study.outcome import Outcome
@@ -83,7 +84,6 @@ class Study:
             name=question.folder.name,
             command=question.command,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            metric=config.evaluate.metric,
             seeds=list(question.seeds),
             search_seeds=list(question.search_seeds),
             grid=self.grid,
@@ -130,14 +130,13 @@ class Study:
         place = executor or LocalProcesses(question.slots, question.nproc, held)
         runner = Runner(self.folder, question.config, place, question.nproc, progress, question.keep_checkpoints, told)
         try:
-            search = Search(runner.run, self.record, self.save)
+            search = Search(runner.run, self.record, [study_task(task) for task in question.config.tasks], self.save)
             pairs = list(zip(self.contestants, self.record.lines, strict=True))
             arms = [Arm(one, line, setting) for one, line in pairs if not is_tuned(one) for setting in one.settings(self.grid)]
             search.by_grid(halve(search, arms, self._sample, *question.halving) if question.halving else arms)
-            tasks = [task.name for task in question.config.tasks]
             for one, line in pairs:
                 if is_tuned(one):
-                    search.tuned(one, line, self.grid, tasks, self.trials, question.weights)
+                    search.tuned(one, line, self.grid, self.trials, question.weights)
             runner.run(self.record.finals())
         finally:
             self.record.failed = [Failed(child=name, line=one.line, log=str(one.log)) for name, one in runner.failures.items()]

@@ -31,7 +31,7 @@ class Space:
         return {**self.given, **{key: self.choices[key][place] for key, place in chosen.items()}, "mto.weights": list(weights)}
 
 
-def tune(space: Space, trials: int, maximise: bool, seed: int, values: Callable[[Sequence[Setting]], Sequence[float]]) -> None:
+def tune(space: Space, trials: int, seed: int, values: Callable[[Sequence[Setting]], Sequence[float]]) -> None:
     """Propose `trials` settings to `values`, equal weights first, then as Optuna's tree-structured Parzen estimator does with `seed`.
 
     The proposals depend on the values alone, so a search that is run again over children that are done ends where it was.
@@ -40,7 +40,7 @@ def tune(space: Space, trials: int, maximise: bool, seed: int, values: Callable[
 
     optuna.logging.set_verbosity(logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
-    study = optuna.create_study(direction="maximize" if maximise else "minimize", sampler=sampler)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({f"weight.{task}": 1.0 for task in space.tasks[1:]} | dict.fromkeys(space.choices, 0))
     for first in range(0, trials, ROUND):
         asked = [study.ask() for _ in range(min(ROUND, trials - first))]

@@ -27,3 +27,18 @@ def delta_m(values: ArrayLike, reference: ArrayLike, higher_is_better: Sequence[
     with np.errstate(invalid="ignore", divide="ignore"):
         gains = signs * (np.asarray(values, np.float64) - base) / np.where(base == 0, np.nan, np.abs(base))
     return 100 * gains.mean(-1)
+
+
+def log_gain(values: ArrayLike, higher_is_better: Sequence[bool]) -> NDArray[np.float64]:
+    """100 times the mean over tasks of ± log of the metric: to first order two values differ by their delta-m, whatever the reference.
+
+    Args:
+        values: (..., K) a metric of each task.
+        higher_is_better: (K,) of each metric.
+
+    Returns:
+        (...); NaN where a task has no value above 0.
+    """
+    metrics = np.asarray(values, np.float64)
+    logs = np.log(np.where(metrics > 0, metrics, np.nan))
+    return 100 * (np.where(higher_is_better, 1.0, -1.0) * logs).mean(-1)

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Task
-from recsys.evaluation.compare.plan import DECIDING
-from recsys.evaluation.names import higher_is_better
 from recsys.study.analysis.entries import Runs, entries_of, setting_key
 from recsys.study.analysis.field import Field
 from recsys.study.analysis.group import Described, group_of
 from recsys.study.analysis.kept_scores import KeptScores
 from recsys.study.analysis.replicates import columns_of, resample
 from recsys.study.child import FINAL, SINGLE
-from recsys.study.findings import FIGURES, Findings, StudyTask
+from recsys.study.findings import FIGURES, Findings, StudyTask, study_task
 from recsys.study.outcome import Outcome
 from recsys.tracking.environment import package_versions
 
@@ -69,7 +67,7 @@ def summarise(
     scores = KeptScores(kept, tasks) if kept else None
     clusters = scores.first.cluster_count if scores else 0
     resampled = _resampled(scores, clusters, replicates, advance) if scores else {}
-    study_tasks = [_study_task(task) for task in tasks]
+    study_tasks = [study_task(task) for task in tasks]
     groups = [
         group_of(architecture, _field(entries, study_tasks, resampled, clusters), [_described(runs, about.budgets) for runs in entries])
         for architecture, entries in entries_of(done).items()
@@ -90,11 +88,6 @@ def summarise(
         notes=list(about.notes),
         warnings=_warnings(final, kept),
     )
-
-
-def _study_task(task: Task) -> StudyTask:
-    metric = DECIDING[task.kind]
-    return StudyTask(name=task.name, kind=task.kind, metric=metric, higher_is_better=higher_is_better(metric))
 
 
 def _resampled(scores: KeptScores, clusters: int, replicates: int, advance: Callable[[], object]) -> Replicates:

@@ -123,7 +123,6 @@ def on_disk(outcomes: Sequence[Outcome], folder: StudyFolder, seeds: Sequence[in
         name="demo",
         command="recsys compare configs/demo.yaml --strategies all",
         created="2026-01-02T03:04:05+00:00",
-        metric="mean/auc",
         seeds=list(seeds),
         search_seeds=[1000],
         grid={},

@@ -23,7 +23,7 @@ def searched(trials: int, seed: int = 0, failing: int | None = None) -> list[tup
             seen.append((setting, math.nan if len(seen) == failing else -distance))
         return [value for _, value in seen[-len(settings) :]]
 
-    tune(SPACE, trials, True, seed, values)
+    tune(SPACE, trials, seed, values)
     return seen
 
 
