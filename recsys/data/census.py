@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.data.schema import Column, Schema
-from recsys.data.writer import SMALL_ROW_GROUP, LogWriter
+from recsys.data.writer import LogWriter
 from recsys.errors import InputError
 
 FILE_NAME = "census_income_kdd.parquet"
@@ -36,7 +36,7 @@ def prepare(source: Path, output: Path) -> Schema:
     Raises InputError when the file is missing or is another one, or `output` can't be replaced.
     """
     rows = _read(source / FILE_NAME if source.is_dir() else source)
-    with LogWriter(output, _schema(rows.drop_columns("split").schema), SMALL_ROW_GROUP) as log:
+    with LogWriter(output, _schema(rows.drop_columns("split").schema)) as log:
         for split in SPLITS:
             log.write(rows.filter(pc.equal(rows["split"], split)).drop_columns("split"), split)
     return log.schema

@@ -16,7 +16,7 @@ from recsys.data.kuairand_features import Array, Rows, code_column, number_colum
 from recsys.data.kuairand_history import History, features_from_before
 from recsys.data.kuairand_source import USER_CODES, USER_NUMBERS, USER_WORDS, KuaiRand, load, locate
 from recsys.data.schema import Kind, Schema, columns_of
-from recsys.data.writer import SMALL_ROW_GROUP, LogWriter
+from recsys.data.writer import LogWriter
 
 LAST_TRAIN_DATE, LAST_VALID_DATE = 20220503, 20220505
 
@@ -36,7 +36,7 @@ def prepare(source: Path, output: Path) -> Schema:
         computed = {name: _of_kind(COLUMNS[name][0])(values[places]) for name, values in numbers.items()}
         return pa.table({**known, **computed, **history.lists(places)})
 
-    with LogWriter(output, _schema(data, table(np.arange(1)).schema), SMALL_ROW_GROUP) as log:
+    with LogWriter(output, _schema(data, table(np.arange(1)).schema)) as log:
         for date in np.unique(data.log["date"]):
             log.write(table(np.flatnonzero(data.log["date"] == date)), split_of(date), str(_calendar(date)))
     return log.schema

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.config_file import nearest
 from recsys.data.schema import Column, Schema
-from recsys.data.writer import SMALL_ROW_GROUP, LogWriter
+from recsys.data.writer import LogWriter
 from recsys.errors import InputError
 
 NOISY = ("train", "valid")  # what is learned from and chosen on; the test split keeps its labels, so that its metrics say what was learned
@@ -43,7 +43,7 @@ def derive(source: Path, output: Path, stress: Stress) -> Schema:
     files = sorted(source.glob("split=*/**/*.parquet"))
     if output.resolve() == source.resolve():
         raise InputError(f"--output {output}: is the log itself; name another folder")
-    with LogWriter(output, schema, SMALL_ROW_GROUP) as log:
+    with LogWriter(output, schema) as log:
         for path in files:
             relative = path.relative_to(source)
             partition = dict(part.split("=", 1) for part in relative.parts[:-1])

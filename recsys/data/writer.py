@@ -15,7 +15,6 @@ from recsys.data.schema import FILE_NAME, Column, Schema, Split
 from recsys.errors import InputError
 
 ROW_GROUP = 65_536
-SMALL_ROW_GROUP = 8_192  # of logs of some 100,000 rows: their streams shall not begin deep inside a row group
 FILE_ROWS = 16 * ROW_GROUP
 OPEN_PARTITIONS = 4
 
@@ -24,7 +23,7 @@ class LogWriter:
     """A log that appears at `output` when the `with` block ends well, and not at all when it doesn't.
 
     Files are OUTPUT/split=SPLIT/date=DATE/part-NNNNN.parquet (no `date` folder for logs without days), zstd, with page checksums, in row
-    groups of `row_group` rows. Everything is first written to a hidden folder beside `output`; an earlier log at `output` is replaced as a
+    groups of 65,536 rows. Everything is first written to a hidden folder beside `output`; an earlier log at `output` is replaced as a
     whole. At most 4 partitions are open, so memory is bounded however many there are.
 
     Example::
@@ -36,9 +35,8 @@ class LogWriter:
     Raises InputError when `output` holds anything that is not part of a log.
     """
 
-    def __init__(self, output: Path, schema: Schema, row_group: int = ROW_GROUP) -> None:
+    def __init__(self, output: Path, schema: Schema) -> None:
         self.schema = schema
-        self._group_rows = row_group
         self._output = output
         self._partial = output.parent / f".{output.name}.partial"
         self._replaced = output.parent / f".{output.name}.replaced"
@@ -81,7 +79,7 @@ class LogWriter:
         if folder not in self._open:
             if len(self._open) == OPEN_PARTITIONS:
                 self._open.popitem(last=False)[1].close()
-            self._open[folder] = _Partition(folder, self._dictionaries, self._group_rows)
+            self._open[folder] = _Partition(folder, self._dictionaries)
         self._open.move_to_end(folder)
         return self._open[folder]
 
@@ -101,10 +99,9 @@ class LogWriter:
 class _Partition:
     """The part files of one folder; rows wait until they fill a row group."""
 
-    def __init__(self, folder: Path, dictionaries: list[str], group_rows: int) -> None:
+    def __init__(self, folder: Path, dictionaries: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._group_rows = group_rows
         self._dictionaries = dictionaries
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
@@ -114,11 +111,11 @@ class _Partition:
     def write(self, table: pa.Table) -> None:
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
-        if self._waiting_rows >= self._group_rows:
+        if self._waiting_rows >= ROW_GROUP:
             rows = pa.concat_tables(self._waiting)
-            whole = rows.num_rows // self._group_rows * self._group_rows
-            for start in range(0, whole, self._group_rows):
-                self._row_group(rows.slice(start, self._group_rows))
+            whole = rows.num_rows // ROW_GROUP * ROW_GROUP
+            for start in range(0, whole, ROW_GROUP):
+                self._row_group(rows.slice(start, ROW_GROUP))
             self._waiting, self._waiting_rows = [rows.slice(whole)], rows.num_rows - whole
 
     def close(self) -> None:
@@ -138,7 +135,7 @@ class _Partition:
                 path, rows.schema, compression="zstd", use_dictionary=self._dictionaries, write_page_checksum=True
             )
             self._file_rows = 0
-        self._writer.write_table(rows, row_group_size=self._group_rows)
+        self._writer.write_table(rows, row_group_size=ROW_GROUP)
         self._file_rows += rows.num_rows
 
 

@@ -58,8 +58,9 @@ def test_every_partition_holds_its_rows_in_order(
 ) -> None:
     output, expected, first = tmp_path_factory.mktemp("log") / "log", {}, 0
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "ROW_GROUP", 16)
         patch.setattr(writer, "FILE_ROWS", 16 * file_groups)
-        with LogWriter(output, SCHEMA, row_group=16) as log:
+        with LogWriter(output, SCHEMA) as log:
             for number, split, day in parts:
                 log.write(rows(first, number), split, f"2024-01-0{day}")
                 expected.setdefault((split, day), []).extend(range(first, first + number))
