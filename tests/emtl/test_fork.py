@@ -275,7 +275,10 @@ def test_gradients_in_bfloat16_are_summed_in_float32() -> None:
     assert balancer.gram is not None and balancer.weights is not None and shared.grad is not None
     torch.testing.assert_close(balancer.gram, wide @ wide.T, rtol=1e-5, atol=1e-3)
     assert shared.grad.dtype == torch.bfloat16
-    torch.testing.assert_close(shared.grad, (balancer.weights @ wide).bfloat16(), rtol=2**-8, atol=0)
+    expected = (balancer.weights @ wide).bfloat16()
+    # Where the sum lies halfway between two bfloat16 numbers, float32 may round to the other; sums in bfloat16 would do so all over.
+    torch.testing.assert_close(shared.grad, expected, rtol=2**-7, atol=0)
+    assert (shared.grad != expected).float().mean() < 0.005
 
 
 def test_under_autocast_even_the_backward() -> None:

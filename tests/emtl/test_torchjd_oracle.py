@@ -22,11 +22,11 @@ TASKS, WIDTH = 3, 10
 ORACLES: dict[str, tuple[Any, float]] = {
     "aligned": (aggregation.AlignedMTL(), 1e-6),
     "config": (aggregation.ConFIG(), 1e-6),
-    "dualproj": (aggregation.DualProj(), 1e-3),
+    "dualproj": (aggregation.DualProj(), 5e-3),
     "equal": (aggregation.Sum(), 1e-9),
     "imtl_g": (aggregation.IMTLG(), 1e-6),
     "mgda": (aggregation.MGDA(epsilon=1e-9, max_iters=20_000), 5e-3),
-    "upgrad": (aggregation.UPGrad(), 1e-3),
+    "upgrad": (aggregation.UPGrad(), 5e-3),
 }
 
 
