@@ -35,14 +35,20 @@ Agent = tuple[list[str], Mapping[str, str]]  # its options and environment
 
 @contextmanager
 def agents(hosts: Sequence[Host], folder: Path, words: Sequence[str], own: Sequence[Agent]) -> Iterator[list[subprocess.Popen[str]]]:
-    """torchrun by hand, once on each host. words: of the trainer."""
+    """torchrun by hand, once on each host. words: of the trainer.
+
+    A host has half of the cores, so that a rank has as many threads as one of two on this machine: with more, some processors sum up
+    otherwise.
+    """
+    cores = sorted(os.sched_getaffinity(0))
     agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
     agent += ["--rdzv-backend", "c10d", "--rdzv-id", "7"]
     jobs = []
     try:
-        for host, (options, variables) in zip(hosts, own, strict=True):
+        for place, (host, (options, variables)) in enumerate(zip(hosts, own, strict=True)):
+            half = ",".join(map(str, cores[place :: len(hosts)] or cores))
             with (folder / f"{host.name}.out").open("w") as output, (folder / f"{host.name}.err").open("w") as errors:
-                command = [*agent, *options, "-m", "pipelines.train", *words]
+                command = ["taskset", "--cpu-list", half, *agent, *options, "-m", "pipelines.train", *words]
                 jobs.append(host.start(command, {**VARIABLES, **variables}, output, errors))
         yield jobs
     finally:
