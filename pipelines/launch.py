@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys.errors import InputError
+from recsys.quiet import quieten
 
 if TYPE_CHECKING:
     from recsys.config import Config
@@ -83,6 +84,7 @@ def _submit(job: Job, engine: Engine, resolved: Config) -> Job:
 
 def _check_memory(job: Job, resolved: Config, memory: str) -> None:
     """Refuse a job whose tables, network and batch can't lie in the memory of its GPUs, and say what to change."""
+    quieten()
     from recsys.planning.advice import check_fits
     from recsys.planning.devices import Devices, parse_bytes
 
