@@ -14,7 +14,7 @@ from torchrec import KeyedJaggedTensor
 from recsys.data import ragged
 from recsys.data.batch import Batch
 from recsys.data.features.feature import Slot
-from recsys.data.layout import Layout, runs_of
+from recsys.data.layout import Layout
 from recsys.data.ragged import Block, Ints, Ragged
 
 
@@ -70,13 +70,14 @@ def to_batch(parts: Sequence[Rows], layout: Layout) -> Batch:
 def _keyed(own: Sequence[Slot], blocks: Iterator[Sequence[Block]]) -> KeyedJaggedTensor | None:
     """The ids of a part's slots, int64, with int32 lengths; the counts by key spare the device a synchronisation.
 
-    blocks: of each run of slots those of all parts, of which the part's own are taken.
+    blocks: of each run of slots those of all parts, of which the slots' own are taken.
     """
     if not own:
         return None
-    lengths, counts, weights, values = [], [], [], []
+    lengths, weights, values = [], [], []
+    counts: list[int] = []
     weighted = any(slot.weighted for slot in own)
-    for run in runs_of(own):
+    while len(counts) < len(own):
         pieces = next(blocks)
         ragged = [piece for piece in pieces if isinstance(piece, Ragged)]
         if ragged:
@@ -88,7 +89,7 @@ def _keyed(own: Sequence[Slot], blocks: Iterator[Sequence[Block]]) -> KeyedJagge
             ids = np.concatenate(cast(Sequence[Ints], pieces), axis=1)
             values.append(ids.ravel())
             lengths.append(np.ones(ids.size, np.int32))
-            counts += [ids.shape[1]] * len(run)
+            counts += [ids.shape[1]] * len(ids)
             weights += [np.ones(ids.size, np.float32)] if weighted else []
     keys = [slot.key for slot in own]
     stacked = np.concatenate(lengths)

@@ -40,7 +40,8 @@ class Layout:
     @property
     def runs(self) -> list[list[Slot]]:
         """All keys, part by part: those with exactly one id a row together where they follow each other, each other one alone."""
-        return [run for part in (self.pooled, self.weighted, self.unpooled, self.managed) for run in runs_of(part)]
+        parts = (self.pooled, self.weighted, self.unpooled, self.managed)
+        return [list(run) for part in parts for _, run in groupby(part, lambda slot: "" if slot.max_length is None else slot.key)]
 
     @property
     def width(self) -> int:
@@ -55,11 +56,6 @@ class Layout:
     def tables_of(self, slots: Iterable[Slot]) -> list[TableSpec]:
         """The tables that some slots use, each once."""
         return [self.tables[name] for name in dict.fromkeys(slot.table for slot in slots)]
-
-
-def runs_of(slots: Iterable[Slot]) -> list[list[Slot]]:
-    """The runs of a part."""
-    return [list(run) for _, run in groupby(slots, lambda slot: "" if slot.max_length is None else slot.key)]
 
 
 def layout(features: Iterable[Feature]) -> Layout:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from recsys.data.arrow import finite
+from recsys.data.arrow import finite, plain
 from recsys.data.features.feature import FeatureSection, Tables, Transform
 from recsys.data.source import Need
 from recsys.data.statistics import Measure, Statistics
@@ -121,11 +121,11 @@ class _Number(Transform):
             self._unknown = float(scaled(feature, pa.array([feature.default]), f"features: default of {feature.name!r}")[0])
 
     def fill(self, batch: pa.RecordBatch, where: str, dense: NDArray[np.float32]) -> None:
-        column = batch.column(self._column)
+        column = plain(batch.column(self._column))  # a null may stand in the dictionary
         numbers = scaled(self._feature, column, where)
         if self._feature.missing:
             dense[:, 1] = np.isnan(numbers)
-        if column.null_count or isinstance(column, pa.DictionaryArray):  # whose null may stand in the dictionary
+        if column.null_count:
             numbers = np.where(np.isnan(numbers), self._unknown, numbers)
         if self._feature.standardise:
             numbers = numbers - self._mean  # not in place: without nulls these may be Arrow's own

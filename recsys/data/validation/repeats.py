@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.data.arrow import integers, plain, valid
+from recsys.data.arrow import floats, integers, plain, valid
 from recsys.data.hashing import hash_integers, hash_strings
 
 _LIMIT = 1 << 23  # hashes kept: 64 MB
@@ -69,7 +69,7 @@ def value_hashes(values: pa.Array) -> NDArray[np.uint64]:
         hashes = of_each[integers(places)] if len(of_each) else np.zeros(len(values), np.uint64)
         return _without_nulls(hashes, values)
     if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
-        numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0  # -0.0 is 0.0
+        numbers = floats(values) + 0.0  # -0.0 is 0.0
         return _without_nulls(hash_integers(numbers.view(np.int64)), values)
     if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
         return _without_nulls(hash_integers(integers(values)), values)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.config import DataConfig, Task
+from recsys.data.arrow import valid
 from recsys.data.decode import Decoder
 from recsys.data.guard import Guard, guarded_map
 from recsys.data.plan import Piece
@@ -93,7 +94,7 @@ class Scan:
         """(N,) days since 1970: of the partition, else of the time column."""
         stamps = seconds(batch.column(self.plan.time)) if self.plan.time else None
         if stamps is not None and batch.column(self.plan.time).null_count < len(stamps):
-            there = batch.column(self.plan.time).is_valid().to_numpy(zero_copy_only=False)
+            there = valid(batch.column(self.plan.time))
             self._widen(int(stamps[there].min()), int(stamps[there].max()))
             stamps = np.where(there, stamps, stamps[there].min())
         if day := partition_day(where.rpartition(", row group")[0]):
