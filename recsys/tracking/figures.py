@@ -50,8 +50,13 @@ def draw_weights(tasks: Sequence[str], steps: NDArray[np.float64], weights: NDAr
     axes.annotate("equal", (0, 1), xycoords=("axes fraction", "data"), xytext=(4, 3), textcoords="offset points", color="0.4", fontsize=8)
     for task, name in enumerate(tasks):
         _curve(axes, steps, weights[:, task], task, name)
-    _finish(axes, "Weights of the tasks", "weight", legend=True)
+    _finish(axes, "Weights of the tasks", "weight", legend=True, logarithmic=far_apart(weights.min(), weights.max()))
     return figure
+
+
+def far_apart(lowest: float, highest: float) -> bool:
+    """Whether weights are told by their ratios, on a logarithmic axis: all are positive, and more than a factor of 100 apart."""
+    return 0 < 100 * lowest < highest
 
 
 def draw_losses(tasks: Sequence[str], steps: NDArray[np.float64], losses: NDArray[np.float64]) -> Figure:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from recsys.study.figures.style import INK, MUTED, finish, named
-from recsys.tracking.figures import COLOURS, DASHES
+from recsys.tracking.figures import COLOURS, DASHES, far_apart
 
 POINTS = 100  # of a curve
 
@@ -45,6 +45,9 @@ def draw_weights(architecture: str, courses: Mapping[str, Course], tasks: Sequen
     for place, axes in enumerate(panels.flat):
         if place >= len(courses):
             axes.set_visible(False)
+    drawn = [bound for part in courses.values() for bound in (part.low.min(), part.high.max())]
+    if far_apart(min(drawn), max(drawn)):
+        panels.flat[0].set_yscale("log")  # of all: the axis is shared
     for axes, (name, part) in zip(panels.flat, courses.items(), strict=False):
         axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=":")
         for task in range(len(tasks)):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from recsys.study.figures import course
+from recsys.study.figures.weights import draw_weights as draw_study_weights
 from recsys.tracking.figures import COLOURS, draw_auc, draw_equity, draw_losses, draw_weights, write_figures
 from recsys.tracking.history import History
 
@@ -43,6 +45,15 @@ def test_axes_say_what_they_show() -> None:
     assert [axes.get_title("left") for axes in draw_losses(TASKS, steps, values).axes] == [f"Loss of {task}" for task in TASKS]
     (auc,) = draw_auc(TASKS, drawn.evaluations).axes
     assert auc.get_legend_handles_labels()[1] == ["ctr  0.5400", "cvr  0.5800", "dwell  0.6200"]
+
+
+@pytest.mark.parametrize(("smallest", "scale"), [(1e-4, "log"), (0.05, "linear"), (0.0, "linear"), (-1e-4, "linear")])
+def test_weights_are_told_by_their_ratios_where_they_are_far_apart(smallest: float, scale: str) -> None:
+    weights = np.array([[smallest, 0.5, 2.5], [0.25, 0.25, 2.5]])
+    assert [axes.get_yscale() for axes in draw_weights(TASKS, np.arange(2.0), weights).axes] == [scale]
+    parts = {"emtl": course([(np.arange(2.0), weights)]), "equal": course([(np.arange(2.0), np.ones((2, 3)))])}
+    panels = draw_study_weights("mmoe", parts, TASKS)
+    assert panels is not None and [axes.get_yscale() for axes in panels.axes if axes.get_visible()] == [scale] * 2
 
 
 def test_equity_shows_contributions_on_a_logarithmic_axis_and_mean_cosines() -> None:
