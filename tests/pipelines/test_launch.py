@@ -54,6 +54,11 @@ def rank_process(job: Path, rank: int, attempt: int) -> int | None:
     return int(starts[attempt - 1].rpartition(" ")[2]) if len(starts) >= attempt else None
 
 
+def last_rank(job: Path, attempt: int) -> int | None:
+    """The process of rank 1 in the n-th attempt, once rank 0 has begun it too: killed sooner, rank 0 would end without a line."""
+    return rank_process(job, 1, attempt) if rank_process(job, 0, attempt) else None
+
+
 def facts(folder: Path, name: str) -> dict[str, Any]:
     command(folder, "status", name, "--json", "status.json")
     return json.loads((folder / "status.json").read_text())
@@ -89,10 +94,10 @@ def test_two_jobs_at_once_and_one_of_them_is_killed_twice_and_stopped(folder: Pa
     for name in ("calm", "killed"):
         command(folder, "launch", "job.yaml", "--on", "local", "--nproc", "2", "--name", name)
     job = folder / "jobs" / "killed"
-    os.kill(wait_for(lambda: rank_process(job, 1, attempt=1)), signal.SIGKILL)
+    os.kill(wait_for(lambda: last_rank(job, attempt=1)), signal.SIGKILL)
     wait_for((job / "run" / "checkpoints" / "index.json").exists)
-    os.kill(wait_for(lambda: rank_process(job, 1, attempt=2)), signal.SIGKILL)
-    wait_for(lambda: rank_process(job, 1, attempt=3))
+    os.kill(wait_for(lambda: last_rank(job, attempt=2)), signal.SIGKILL)
+    wait_for(lambda: last_rank(job, attempt=3))
     saved = (job / "run" / "checkpoints" / "index.json").read_text()
     wait_for(lambda: (job / "run" / "checkpoints" / "index.json").read_text() != saved)
     os.kill(rank_process(job, 1, attempt=3) or 0, signal.SIGUSR1)
