@@ -15,7 +15,7 @@ from recsys.study.runner import Failure
 
 
 class Display:
-    """A bar over the children of a stage with the time left, and a line for each that ended."""
+    """A bar over the trainings of a study, of a round while halving goes on, with the time left, and a line for each that ended."""
 
     def __init__(self, console: Console, slots: int) -> None:
         self._console, self._slots = console, slots
@@ -40,12 +40,19 @@ class Display:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._progress.stop()
 
+    def foresee(self, trainings: int) -> None:
+        """The stages that follow have so many trainings together, whether done already or not."""
+        self._left = trainings
+        self._progress.update(self._bar, total=trainings, completed=0, told=self._told())
+
     def expect(self, children: int, done: int) -> None:
         """The next stage has so many children to run, and so many that are done."""
-        self._left = children
-        self._progress.update(self._bar, total=children + done, completed=done, told=self._told())
+        if not self._left:
+            self.foresee(children + done)
+        self._left -= done
+        self._progress.update(self._bar, advance=done, told=self._told())
         if done:
-            self._say(f"{done} trainings are done already; {children} to run")
+            self._say(f"done already: {done} of {done + children} trainings")
 
     def started(self, child: Child) -> None:
         """A child runs."""

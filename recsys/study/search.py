@@ -38,7 +38,7 @@ class Search:
 
     def by_grid(self, arms: Sequence[Arm]) -> None:
         """Try the settings of lines that have several, and choose each line's best; where there is only one it is chosen untried."""
-        several = [arm for arm in arms if sum(other.line is arm.line for other in arms) > 1]
+        several = _several(arms)
         self.try_out(several, SEARCH)
         for arm in arms:
             if arm not in several:
@@ -46,6 +46,10 @@ class Search:
         for line in {id(arm.line): arm.line for arm in several}.values():
             self.choose(line)
         self._save()
+
+    def trainings(self, arms: Sequence[Arm]) -> int:
+        """That `by_grid` takes."""
+        return len(_several(arms)) * len(self._record.search_seeds)
 
     def tuned(self, contestant: Contestant, line: Line, grid: Grid, trials: int, between: tuple[float, float]) -> None:
         """Try fixed weights, and with them what the grid says of other sections, as Optuna proposes."""
@@ -91,6 +95,11 @@ class Search:
         """In the metrics that the study reports."""
         metrics = [outcome.metrics.get(f"valid/{task.name}/{task.metric}", math.nan) for task in self._tasks]
         return float(log_gain(metrics, [task.higher_is_better for task in self._tasks]))
+
+
+def _several(arms: Sequence[Arm]) -> list[Arm]:
+    """Those whose line has others too."""
+    return [arm for arm in arms if sum(other.line is arm.line for other in arms) > 1]
 
 
 def is_tuned(contestant: Contestant) -> bool:

@@ -133,11 +133,18 @@ class Study:
             search = Search(runner.run, self.record, [study_task(task) for task in question.config.tasks], self.save)
             pairs = list(zip(self.contestants, self.record.lines, strict=True))
             arms = [Arm(one, line, setting) for one, line in pairs if not is_tuned(one) for setting in one.settings(self.grid)]
-            search.by_grid(halve(search, arms, self._sample, *question.halving) if question.halving else arms)
-            for one, line in pairs:
-                if is_tuned(one):
-                    search.tuned(one, line, self.grid, self.trials, question.weights)
-            runner.run(self.record.finals())
+            if question.halving:
+                arms = halve(search, arms, self._sample, *question.halving)
+            tuned = [(one, line) for one, line in pairs if is_tuned(one)]
+            lines = len({id(arm.line) for arm in arms}) + len(tuned)
+            searched = search.trainings(arms) + len(tuned) * self.trials * len(question.search_seeds)
+            progress.foresee(searched + lines * len(question.seeds))
+            search.by_grid(arms)
+            for one, line in tuned:
+                search.tuned(one, line, self.grid, self.trials, question.weights)
+            finals = self.record.finals()
+            progress.foresee(len(finals))
+            runner.run(finals)
         finally:
             self.record.failed = [Failed(child=name, line=one.line, log=str(one.log)) for name, one in runner.failures.items()]
             self.save()

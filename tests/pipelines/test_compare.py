@@ -98,7 +98,7 @@ def test_a_killed_comparison_goes_on_and_runs_nothing_twice(killed: Killed) -> N
     assert list(killed.at_kill) == ["equal-mmoe-0"]
     now = done(killed.folder)
     assert set(now) == {"equal-mmoe-0", "normalized-mmoe-0"} and now["equal-mmoe-0"] == killed.at_kill["equal-mmoe-0"]
-    assert "1 trainings are done already; 2 to run" in killed.resumed.stdout
+    assert "done already: 1 of 3 trainings" in killed.resumed.stdout
     logs = [killed.folder.log(name).read_text() for name in now]
     assert all(log.count("best so far") >= 1 and log.count("test split, same checkpoint") == 1 for log in logs)
 
