@@ -143,7 +143,7 @@ class Study:
             for one, line in tuned:
                 search.tuned(one, line, self.grid, self.trials, question.weights)
             finals = self.record.finals()
-            progress.foresee(len(finals))
+            progress.foresee(len(finals))  # fewer than before where all trials of a line failed
             runner.run(finals)
         finally:
             self.record.failed = [Failed(child=name, line=one.line, log=str(one.log)) for name, one in runner.failures.items()]
